@@ -1,0 +1,50 @@
+# Two commands on a fresh machine with Python >= 3.11 and a package index:  make demo   make test
+PYTHON ?= python3
+VENV ?= .venv
+BIN := $(VENV)/bin
+READY := $(VENV)/.ready
+DEMO ?= demo
+JOBS ?= 2
+
+.PHONY: demo test quick check docs golden bench wheel clean setup
+
+setup: $(READY)
+
+$(READY): pyproject.toml configs/constraints.txt
+	$(PYTHON) -c 'import sys; sys.exit("Python 3.11 or newer is needed; name one with  make PYTHON=python3.12") if sys.version_info < (3, 11) else None'
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c configs/constraints.txt -e '.[dev]'
+	touch $(READY)
+
+demo: $(READY)  ## The main job against the simulated sky: leaves a database, a Parquet file and a picture in demo/
+	mkdir -p $(DEMO)
+	$(BIN)/harvest --emulate --store $(DEMO)/harvest.db fetch --source gaia_dr3 --source ztf_dr --target "RR Lyr"
+	$(BIN)/harvest --emulate --store $(DEMO)/harvest.db export -o $(DEMO)/rr_lyr.parquet --target "RR Lyr"
+	$(BIN)/harvest --emulate --store $(DEMO)/harvest.db plot -o $(DEMO)/rr_lyr.png --target "RR Lyr"
+
+test: $(READY)  ## All tests, those on PostgreSQL included
+	$(BIN)/python -m pytest -n $(JOBS)
+
+quick: $(READY)  ## The quick part of the tests
+	$(BIN)/python -m pytest -n $(JOBS) -m "not slow"
+
+check: $(READY)  ## Lint, types, and whether the generated documentation is current
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/python -m harvester.cli.reference --check README.md
+
+docs: $(READY)  ## Write the generated parts of README anew
+	$(BIN)/python -m harvester.cli.reference README.md
+
+golden: $(READY)  ## Write the expected tables beside the recordings anew; review them as a diff
+	$(BIN)/python -m harvester.testing tests/recordings
+
+bench: $(READY)  ## Ratios, measured interleaved in one run
+	$(BIN)/python -m tests.benchmarks
+
+wheel: $(READY)
+	$(BIN)/python -m pip wheel --quiet --no-deps --no-build-isolation -w dist .
+
+clean:
+	rm -rf $(VENV) $(DEMO) dist .pytest_cache .mypy_cache .ruff_cache
