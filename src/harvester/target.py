@@ -1,0 +1,217 @@
+"""Targets: what the user follows, and how text becomes one.
+
+Positions are ICRS in degrees at `epoch` (Julian year). Text that looks like coordinates needs no network; any other text is a name.
+"""
+
+from __future__ import annotations
+
+import csv
+import io
+import math
+import re
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from harvester.errors import BadCoordinates, BadTargetFile
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+COLUMNS = ("name", "ra", "dec", "epoch", "pmra", "pmdec", "parallax")
+MAS_PER_DEGREE = 3_600_000.0
+LOOKS_LIKE_COORDINATES = re.compile(r"[\d\s.:+\-,hmsd°'\"′″]+", re.IGNORECASE)
+NUMBER = r"[+-]?\d+(?:\.\d*)?|[+-]?\.\d+"
+EXAMPLES = "Write '10.6847 41.2688', '00:42:44.3 +41:16:09' or '00h42m44.3s +41d16m09s' (ICRS)."
+
+
+@dataclass(frozen=True)
+class Target:
+    """What the user follows: a position that may move, and the names under which surveys know it.
+
+    `ra`, `dec` in degrees (ICRS) at `epoch` (Julian year); `pmra` (with cos dec), `pmdec` in mas/yr; `parallax` in mas.
+    `ids` are the object ids already matched, by survey.
+    """
+
+    name: str
+    ra: float
+    dec: float
+    epoch: float = 2000.0
+    pmra: float = 0.0
+    pmdec: float = 0.0
+    parallax: float | None = None
+    aliases: tuple[str, ...] = ()
+    ids: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        if not (math.isfinite(self.ra) and math.isfinite(self.dec) and 0 <= self.ra < 360 and -90 <= self.dec <= 90):
+            raise BadCoordinates(
+                f"'{self.ra} {self.dec}' is not a position.",
+                "Right ascension runs from 0 to 360, declination from -90 to +90 degrees.",
+                EXAMPLES,
+            )
+
+    @property
+    def speed(self) -> float:
+        """Proper motion in arcseconds a year."""
+        return math.hypot(self.pmra, self.pmdec) / 1000
+
+    def at(self, year: float) -> tuple[float, float]:
+        """Return the position (degrees) at a Julian year, moved by the proper motion.
+
+        >>> barnard = Target("Barnard's star", 269.452077, 4.693365, pmra=-801.551, pmdec=10362.394)
+        >>> [round(angle, 5) for angle in barnard.at(2016.0)]
+        [269.4485, 4.73942]
+        """
+        ra, dec = moved(self.ra, self.dec, self.pmra, self.pmdec, years=year - self.epoch)
+        return float(ra), float(dec)
+
+
+def moved(
+    ra: float | NDArray[np.float64],
+    dec: float | NDArray[np.float64],
+    pmra: float | NDArray[np.float64],
+    pmdec: float | NDArray[np.float64],
+    *,
+    years: float | NDArray[np.float64],
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Move ICRS positions (degrees) by proper motions (mas/yr, pmra with cos dec) over `years`; all arguments broadcast.
+
+    The star moves on a straight line in space without radial velocity (Hipparcos catalogue, volume 1, section 1.5.4): right up to the poles.
+    """
+    import numpy as np
+
+    a, d = np.radians(ra), np.radians(dec)
+    east, north = (np.radians(np.multiply(pm, years) / MAS_PER_DEGREE) for pm in (pmra, pmdec))
+    x = np.cos(d) * np.cos(a) - east * np.sin(a) - north * np.sin(d) * np.cos(a)
+    y = np.cos(d) * np.sin(a) + east * np.cos(a) - north * np.sin(d) * np.sin(a)
+    z = np.sin(d) + north * np.cos(d)
+    return np.degrees(np.arctan2(y, x)) % 360, np.degrees(np.arctan2(z, np.hypot(x, y)))
+
+
+def parse_coordinates(text: str) -> tuple[float, float] | None:
+    """Return ICRS degrees for text that is a position, None for text that is a name.
+
+    Decimal degrees, or sexagesimal hours and degrees with colons, blanks or letters.
+    Raises BadCoordinates for what can only be meant as a position and is none.
+
+    >>> parse_coordinates("10.68 41.27")
+    (10.68, 41.27)
+    >>> parse_coordinates("00:42:44 +41:16:09")
+    (10.683333333333334, 41.26916666666667)
+    >>> parse_coordinates("M31")
+    """
+    numbers = re.findall(NUMBER, text)
+    if len(numbers) < 2 or not LOOKS_LIKE_COORDINATES.fullmatch(text.strip()) or not re.search(r"\d[\s,:hd+\-°]", text):
+        return None
+    if len(numbers) == 2 and not re.search(r"[hmsd:°'\"′″]", text, re.IGNORECASE):
+        return _checked(text, float(numbers[0]), float(numbers[1]))
+    if len(numbers) == 6:
+        hours, degrees = (_sexagesimal(text, numbers[part]) for part in (slice(0, 3), slice(3, 6)))
+        return _checked(text, 15 * hours, degrees)
+    raise BadCoordinates(f"'{text}' is not a position.", f"{len(numbers)} numbers make no right ascension and declination.", EXAMPLES)
+
+
+def coordinate_name(ra: float, dec: float) -> str:
+    """Return the name of a target that was given by its position only.
+
+    >>> coordinate_name(10.684708, 41.268750)
+    'J004244.33+411607.5'
+    """
+    centiseconds = round(ra / 15 * 360_000) % 8_640_000
+    tenths = round(abs(dec) * 36_000)
+    h, m, s = centiseconds // 360_000, centiseconds // 6_000 % 60, centiseconds % 6_000 / 100
+    d, dm, ds = tenths // 36_000, tenths // 600 % 60, tenths % 600 / 10
+    return f"J{h:02d}{m:02d}{s:05.2f}{'-' if dec < 0 else '+'}{d:02d}{dm:02d}{ds:04.1f}"
+
+
+def at_position(ra: float, dec: float) -> Target:
+    """Return a target that has no name but its position."""
+    return Target(coordinate_name(ra, dec), ra, dec)
+
+
+def parse_target(text: str) -> Target | str:
+    """Return a Target for coordinates, or the name (stripped) that has to be resolved."""
+    position = parse_coordinates(text)
+    return at_position(*position) if position else text.strip()
+
+
+def read_targets(text: str, origin: str) -> list[Target | str]:
+    """Read a target list: CSV with a header that has `name` (and `ra`, `dec` ...), or a name or position per line; '#' starts a comment.
+
+    Raises BadTargetFile, naming `origin` and the line.
+    """
+    lines = [
+        (number, line)
+        for number, line in enumerate(text.lstrip("\ufeff").splitlines(), 1)
+        if line.strip() and not line.lstrip().startswith("#")
+    ]
+    if not lines:
+        raise BadTargetFile(
+            f"{origin}: no target in it.", hint="Write one name or position per line, or a CSV with the columns name, ra, dec."
+        )
+    header = [name.strip().lower() for name in next(csv.reader([lines[0][1]]))]
+    if "name" in header or {"ra", "dec"} <= set(header):
+        return [_target_of_row(dict(zip(header, row, strict=False)), f"{origin}, line {n}") for n, row in _rows(lines[1:], header, origin)]
+    return [_target_of_line(line, f"{origin}, line {number}") for number, line in lines]
+
+
+def fold(name: str) -> str:
+    """Return the form in which names are compared: case, blanks and underscores do not count.
+
+    >>> fold("RR  Lyr") == fold("rr_lyr")
+    True
+    """
+    return re.sub(r"[\s_]+", "", name).casefold()
+
+
+def _checked(text: str, ra: float, dec: float) -> tuple[float, float]:
+    if not (0 <= ra < 360 and -90 <= dec <= 90):
+        raise BadCoordinates(f"'{text}' is not a position.", f"ra {ra:g} and dec {dec:g} degrees are out of range.", EXAMPLES)
+    return ra, dec
+
+
+def _sexagesimal(text: str, parts: list[str]) -> float:
+    whole, minutes, seconds = (float(part) for part in parts)
+    if not (0 <= minutes < 60 and 0 <= seconds < 60 and whole == int(whole)):
+        raise BadCoordinates(f"'{text}' is not a position.", "Minutes and seconds run from 0 to below 60.", EXAMPLES)
+    size = abs(whole) + minutes / 60 + seconds / 3600
+    return -size if parts[0].startswith("-") else size
+
+
+def _rows(lines: Iterable[tuple[int, str]], header: list[str], origin: str) -> Iterable[tuple[int, list[str]]]:
+    unknown = [name for name in header if name not in COLUMNS]
+    if unknown:
+        raise BadTargetFile(f"{origin}, line 1: unknown column '{unknown[0]}'.", hint=f"Known columns: {', '.join(COLUMNS)}.")
+    for number, line in lines:
+        row = next(csv.reader(io.StringIO(line)))
+        if len(row) != len(header):
+            raise BadTargetFile(
+                f"{origin}, line {number}: {len(row)} fields where the header has {len(header)}.", f"The line reads: {line[:80]}"
+            )
+        yield number, row
+
+
+def _target_of_row(row: dict[str, str], where: str) -> Target | str:
+    values = {name: text.strip() for name, text in row.items() if text.strip()}
+    name = values.pop("name", "")
+    if not ({"ra", "dec"} & set(values)):
+        if not name:
+            raise BadTargetFile(f"{where}: neither a name nor a position.")
+        return name
+    try:
+        position = parse_coordinates(f"{values.pop('ra', '')} {values.pop('dec', '')}")
+        if position is None:
+            raise BadTargetFile(f"{where}: right ascension and declination are both needed.", hint=EXAMPLES)
+        numbers = {key: float(text) for key, text in values.items()}
+        return Target(name or coordinate_name(*position), *position, **numbers)  # type: ignore[arg-type]
+    except (ValueError, BadCoordinates) as error:
+        raise BadTargetFile(f"{where}: {error.what if isinstance(error, BadCoordinates) else error}", hint=EXAMPLES) from error
+
+
+def _target_of_line(line: str, where: str) -> Target | str:
+    try:
+        return parse_target(line)
+    except BadCoordinates as error:
+        raise BadTargetFile(f"{where}: {error.what}", error.why, error.hint) from error
