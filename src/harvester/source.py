@@ -1,0 +1,209 @@
+"""The plug-in contract: what a source is, what it is asked, and how sources are found.
+
+A source is one class in one file, registered under the entry point group `harvester.sources`, ours and an outsider's alike:
+
+    [project.entry-points."harvester.sources"]
+    my_survey = "my_package.my_survey:MySurvey"
+
+`fetch` does all the input and output and yields payloads as received; `normalise` is a pure function from a payload to a table. Pacing, retry,
+credentials, the payload archive, checks at the border, BJD_TDB, cross-match, versions, watermark and progress are the core's.
+"""
+
+from __future__ import annotations
+
+import ast
+import sys
+from abc import ABC, abstractmethod
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from difflib import get_close_matches
+from importlib.metadata import EntryPoint, entry_points
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, ClassVar, Protocol
+
+from harvester.errors import BrokenSource, UnknownSource
+from harvester.passbands import Passband, passbands
+from harvester.target import Target
+from harvester.times import TimeSystem
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+    from harvester.payload import Payload
+
+__all__ = ["Description", "Http", "Pace", "Query", "Source", "TimeSystem", "describe", "find", "load", "registered"]
+
+GROUP = "harvester.sources"
+
+
+@dataclass(frozen=True, slots=True)
+class Pace:
+    """The politeness limit of a host: requests a second, and requests under way at once."""
+
+    per_second: float = 2.0
+    at_once: int = 2
+
+
+@dataclass(frozen=True, slots=True)
+class Query:
+    """What a source is asked: targets (as many as its `batch` allows), a radius in arcseconds, and an interval in MJD (UTC)."""
+
+    targets: tuple[Target, ...]
+    radius: float
+    since: float | None = None
+    until: float | None = None
+    options: Mapping[str, Any] = field(default_factory=dict)
+
+    @property
+    def target(self) -> Target:
+        """The only target, for sources that take one at a time."""
+        (target,) = self.targets
+        return target
+
+
+class Http(Protocol):
+    """What `fetch` may use of a session: every request is paced, retried, limited in size, and kept as a Payload without secrets."""
+
+    def get(self, path: str, **params: Any) -> Payload:
+        """GET a path below the source's base URL (or an absolute URL); a list value repeats its parameter."""
+
+    def post(self, path: str, *, data: Mapping[str, Any] | None = None, **params: Any) -> Payload:
+        """POST a form."""
+
+    def wait(self, seconds: float) -> None:
+        """Wait, interruptibly, for a service that has to be polled."""
+
+
+class Source(ABC):
+    """One survey endpoint. Class attributes say what it is; two methods do the work."""
+
+    survey: ClassVar[str]
+    """The word inside `g(ZTF_DR)`: who observed."""
+    base_url: ClassVar[str]
+    """Where the service lives; settings may point it elsewhere."""
+    time_system: ClassVar[TimeSystem]
+    radius: ClassVar[float] = 1.5
+    """Radius of the search, arcseconds."""
+    own_passbands: ClassVar[tuple[Passband, ...]] = ()
+    """Passbands of a survey that harvester itself does not know."""
+    scatter: ClassVar[float] = 0.0
+    """Ids whose positions lie within this many arcseconds of one another are one thing on the sky (a survey with several ids per star)."""
+    cadence: ClassVar[float | None] = 1.0
+    """Days between updates; None for a fixed release."""
+    pace: ClassVar[Pace] = Pace()
+    timeout: ClassVar[float] = 60.0
+    """Seconds that the service may stay silent."""
+    batch: ClassVar[int] = 1
+    """Targets per query."""
+    takes: ClassVar[frozenset[str]] = frozenset({"cone"})
+    """How it can be asked: "cone", "ids", "names"."""
+    incremental: ClassVar[bool] = False
+    """Whether `since` and `until` are honoured by the service."""
+    credentials: ClassVar[tuple[str, ...]] = ()
+    """Names of the secrets that it needs from settings."""
+    serves_alerts: ClassVar[bool] = False
+    retired: ClassVar[str] = ""
+    """For a service that is gone: what to use instead."""
+    cite: ClassVar[tuple[str, ...]] = ()
+    """Bibcodes of the papers to cite."""
+    acknowledgement: ClassVar[str] = ""
+
+    def bands(self) -> Mapping[str, Passband]:
+        """Return the passbands that rows may have, by name."""
+        return {band.name: band for band in self.own_passbands} or passbands(self.survey)
+
+    @abstractmethod
+    def fetch(self, query: Query, http: Http) -> Iterator[Payload]:
+        """Ask the service; yield every answer as received. Raises SourceError."""
+
+    @abstractmethod
+    def normalise(self, payload: Payload) -> pa.Table:
+        """Turn a payload into the schema's survey columns. Pure: no network, no files, no logging. Raises Malformed."""
+
+
+@dataclass(frozen=True, slots=True)
+class Description:
+    """What the docstring at the head of a source's file says, read without importing it."""
+
+    name: str
+    package: str
+    title: str
+    facts: Mapping[str, str]
+
+
+def registered() -> dict[str, EntryPoint]:
+    """Return every registered source by name, in alphabetical order; imports none."""
+    return {entry.name: entry for entry in sorted(entry_points(group=GROUP), key=lambda entry: entry.name)}
+
+
+def find(name: str) -> EntryPoint:
+    """Return the entry point of a source. Raises UnknownSource, with the nearest name."""
+    known = registered()
+    if name in known:
+        return known[name]
+    near = get_close_matches(name, known, n=1, cutoff=0.5)
+    hint = f"Did you mean '{near[0]}'?  " if near else ""
+    raise UnknownSource(f"no source named '{name}'.", hint=f"{hint}All sources: harvest sources list")
+
+
+def load(name: str) -> Source:
+    """Import and return a source. Raises UnknownSource or BrokenSource (with the remedy)."""
+    entry = find(name)
+    try:
+        made = entry.load()()
+    except Exception as error:  # an outsider's module may raise anything at all on import
+        raise _broken(entry, f"{type(error).__name__}: {error}") from error
+    if not isinstance(made, Source):
+        raise _broken(entry, f"{entry.value} is no harvester.source.Source")
+    return made
+
+
+def describe(entry: EntryPoint) -> Description:
+    """Return title and facts ("time", "cite" ...) from the docstring of a source's file, which is parsed, not imported.
+
+    Raises BrokenSource when the file is not there or does not parse.
+    """
+    try:
+        docstring = ast.get_docstring(ast.parse(_file(entry.module).read_text("utf-8"))) or ""
+    except (OSError, SyntaxError, ValueError) as error:
+        raise _broken(entry, str(error)) from error
+    package = f"{entry.dist.name} {entry.dist.version}" if entry.dist else ""
+    title, _, rest = docstring.partition("\n")
+    return Description(entry.name, package, title.rstrip("."), _facts(rest))
+
+
+def _facts(docstring: str) -> dict[str, str]:
+    """Read `word: value` lines; an indented or plain line continues the value above it."""
+    facts: dict[str, str] = {}
+    word = ""
+    for line in docstring.splitlines():
+        head, colon, tail = line.partition(": ")
+        if colon and head.isalpha() and head.islower():
+            word = head
+            facts[word] = tail.strip()
+        elif word and line.startswith(" "):
+            facts[word] += f" {line.strip()}"
+        else:
+            word = ""
+    return facts
+
+
+def _file(module: str) -> Path:
+    """Find a module's file without importing its packages."""
+    path: list[str] | None = None
+    parts = module.split(".")
+    for depth in range(1, len(parts) + 1):
+        name = ".".join(parts[:depth])
+        specs = (finder.find_spec(name, path) for finder in sys.meta_path if hasattr(finder, "find_spec"))
+        spec = next((spec for spec in specs if spec), None)
+        if spec is None:
+            raise OSError(f"no module named '{name}'")
+        path = list(spec.submodule_search_locations or [])
+    if spec is None or not spec.origin:
+        raise OSError(f"module '{module}' has no file")
+    return Path(spec.origin)
+
+
+def _broken(entry: EntryPoint, why: str) -> BrokenSource:
+    package = entry.dist.name if entry.dist else entry.module.partition(".")[0]
+    return BrokenSource(f"source '{entry.name}' of package '{package}' is broken.", why, f"Upgrade or remove it: pip install -U {package}")
