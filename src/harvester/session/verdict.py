@@ -1,0 +1,171 @@
+"""What an HTTP answer means: good, worth another try, or which error of ours; and what the service says of it.
+
+Pure functions of status, headers and body.
+"""
+
+from __future__ import annotations
+
+import html
+import json
+import math
+import re
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from email.utils import parsedate_to_datetime
+from typing import TYPE_CHECKING, Any
+
+from harvester.errors import Malformed, Refused, SourceError, Throttled, Unreachable
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+TRANSIENT = frozenset({408, 429, 502, 503, 504})
+ONCE_MORE = 500
+LOOKED_AT = 65_536
+LONGEST_COMPLAINT = 200
+INFO_ERROR = re.compile(r'<(?:\w+:)?INFO\b(?=[^>]*\bvalue="ERROR")[^>]*(?<!/)>(.*?)</(?:\w+:)?INFO>', re.IGNORECASE | re.DOTALL)
+NAMED_ERROR = re.compile(r'<(?:\w+:)?(?:INFO|PARAM)\b(?=[^>]*\bname="Error")[^>]*\bvalue="([^"]*)"', re.IGNORECASE)
+MESSAGE_ITEM = re.compile(r"<li>\s*<b>\s*Message:?\s*</b>:?(.*?)</li>", re.IGNORECASE | re.DOTALL)
+UNSEEN = re.compile(r"<!--.*?-->|<(script|style|head)\b.*?</\1\s*>", re.IGNORECASE | re.DOTALL)
+TITLE = re.compile(r"<title[^>]*>(.*?)</title>", re.IGNORECASE | re.DOTALL)
+BLOCK = re.compile(r"</?(?:p|h[1-6]|div|li|ul|ol|br|hr|table|tr|pre|body|html)\b[^>]*>", re.IGNORECASE)
+TAG = re.compile(r"<!\[CDATA\[|\]\]>|<[^>]*>")
+JSON_WORDS = ("message", "detail", "error", "errors", "msg", "title", "description", "reason")
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """One answer as it came: `headers` in lower case, `body` decoded and whole, `location` (of a redirect) without secrets."""
+
+    status: int
+    headers: Mapping[str, str]
+    body: bytes
+    location: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Trouble:
+    """What is wrong, and what may be done: `error` is what it becomes when nothing helps.
+
+    `tries` is how many more it deserves (None: as many as the service allows), `wait` the seconds that the service asked for, `undone`
+    whether it is certain that the service did nothing yet, so that even a request that must not be repeated may be.
+    """
+
+    error: SourceError
+    tries: int | None = 0
+    wait: float | None = None
+    undone: bool = False
+
+
+def judge(answer: Answer, who: str, *, patience: float, clean: Callable[[str], str] = str) -> Trouble | None:
+    """Return None for a success (2xx), or what is wrong.
+
+    `who` names source and host; `patience` is the longest Retry-After (s) that is waited for; `clean` takes secrets out of the service's
+    own words.
+    """
+    if 200 <= answer.status < 300:
+        return None
+    why, wait = clean(complaint(answer.body)), retry_after(answer.headers)
+    if answer.status == 429 or (answer.status in {403, 503} and wait is not None):
+        return _throttled(answer.status, who, why, wait=wait, patience=patience)
+    return _failed(answer.status, who, why)
+
+
+def retry_after(headers: Mapping[str, str]) -> float | None:
+    """Return the seconds that Retry-After asks for, or None.
+
+    It may be a number, or an HTTP date, which is compared with the server's own Date where it tells one: our clock may be wrong.
+    """
+    value = headers.get("retry-after", "").strip()
+    if re.fullmatch(r"\d+(\.\d*)?", value, re.ASCII):
+        seconds = float(value)
+        return seconds if math.isfinite(seconds) else None
+    then = _moment(value)
+    if then is None:
+        return None
+    now = _moment(headers.get("date", "")) or datetime.now(UTC)
+    return max((then - now).total_seconds(), 0.0)
+
+
+def complaint(body: bytes) -> str:
+    """Return what a service says of its error, as one short printable line; empty if it says nothing.
+
+    Looks for VOTable INFO elements, the `Message:` item of ESA's pages, the usual words of JSON errors, and else takes the first line of
+    the text without its markup.
+    """
+    text = body[:LOOKED_AT].decode("utf-8", "replace").lstrip("\ufeff \t\r\n")
+    said = _from_json(text) if text.startswith(("{", "[")) else _from_markup(text) if text.startswith("<") else _first_line(text)
+    line = "".join(letter for letter in " ".join(said.split()) if letter.isprintable())
+    return line if len(line) <= LONGEST_COMPLAINT else f"{line[: LONGEST_COMPLAINT - 1]}…"
+
+
+def _throttled(status: int, who: str, why: str, *, wait: float | None, patience: float) -> Trouble:
+    asked = "" if wait is None else f", Retry-After {wait:.0f} s"
+    hint = "Try again later." if wait is None else f"Try again in {_span(wait)}."
+    error = Throttled(f"{who} asked us to wait (HTTP {status}{asked}).", why, hint, retry_after=wait)
+    return Trouble(error, tries=0 if wait is not None and wait > patience else None, wait=wait, undone=True)
+
+
+def _failed(status: int, who: str, why: str) -> Trouble:
+    if status in {401, 403}:
+        return Trouble(Refused(f"{who} refused us (HTTP {status}).", why, "Check the credentials of this source in the settings."))
+    if status in TRANSIENT:
+        return Trouble(_unreachable(status, who, why), tries=None)
+    if status >= 500:
+        return Trouble(_unreachable(status, who, why), tries=1 if status == ONCE_MORE else 0)
+    return Trouble(Malformed(f"{who} did not accept the request (HTTP {status}).", why))
+
+
+def _unreachable(status: int, who: str, why: str) -> Unreachable:
+    return Unreachable(f"{who} failed (HTTP {status}).", why, "The service may be down; try again later.")
+
+
+def _span(seconds: float) -> str:
+    if seconds < 120:
+        return f"{math.ceil(seconds)} s"
+    return f"{math.ceil(seconds / 60)} min" if seconds < 7200 else f"{math.ceil(seconds / 3600)} h"
+
+
+def _moment(value: str) -> datetime | None:
+    try:
+        moment = parsedate_to_datetime(value)
+    except ValueError:
+        return None
+    return moment if moment.tzinfo else moment.replace(tzinfo=UTC)
+
+
+def _from_json(text: str) -> str:
+    try:
+        value = json.loads(text)
+    except (ValueError, RecursionError):
+        return _first_line(text)
+    return _words(value) or _first_line(text)
+
+
+def _words(value: Any) -> str:
+    """Dig the message out of nested objects and lists."""
+    while not isinstance(value, str):
+        if isinstance(value, list) and value:
+            value = value[0]
+        elif isinstance(value, dict) and (known := [word for word in JSON_WORDS if value.get(word)]):
+            value = value[known[0]]
+        else:
+            return ""
+    return str(value)
+
+
+def _from_markup(text: str) -> str:
+    for pattern in (INFO_ERROR, NAMED_ERROR, MESSAGE_ITEM):
+        found = pattern.search(text)
+        if found and (said := _plain(found[1])):
+            return said
+    title = TITLE.search(text)
+    return _first_line(_plain(BLOCK.sub("\n", UNSEEN.sub("\n", text)))) or (_plain(title[1]) if title else "")
+
+
+def _plain(markup: str) -> str:
+    return html.unescape(TAG.sub("", markup)).strip()
+
+
+def _first_line(text: str) -> str:
+    return next((line for line in text.splitlines() if line.strip()), "")
