@@ -1,0 +1,181 @@
+"""The store: light curves, and where every point comes from, kept for years in SQLite or PostgreSQL. Arrow in, Arrow out."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Self
+
+from sqlalchemy import func, select
+
+from harvester import __version__
+from harvester.store import names, read, targets, versions
+from harvester.store.connection import PATIENCE_S, Database
+from harvester.store.read import Cut
+from harvester.store.run import Run, open_run
+from harvester.store.tables import LIGHT_CURVE, passband, payload, photometry, photometry_version, quarantine, run, source, target
+from harvester.store.visit import SUCCESSES, Counts, FilterCounts, Visit
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
+    from contextlib import AbstractContextManager
+    from pathlib import Path
+    from types import TracebackType
+
+    import pyarrow as pa
+
+    from harvester.target import Target
+
+__all__ = ["LIGHT_CURVE", "SUCCESSES", "Counts", "Cut", "FilterCounts", "Run", "Store", "Visit"]
+
+
+class Store:
+    """One store. Open it with `Store.open`; close it, or use it as a context manager.
+
+    Every method raises StoreError for trouble with the file or the server. Names of targets may be aliases; case, blanks and underscores
+    do not count.
+    """
+
+    def __init__(self, database: Database, kind: str) -> None:
+        self._database = database
+        self.kind = kind
+        self.place = database.place
+
+    @classmethod
+    def open(cls, place: str | Path, *, simulated: bool | None, create: bool = True, patience: float = PATIENCE_S) -> Self:
+        """Open the store at a path or PostgreSQL URL; a missing one is made silently if `create`, of the kind that `simulated` says.
+
+        With `simulated` None the store is taken as it is, and must exist. `patience` is how many seconds to wait for another process.
+        Raises StoreError (missing, older, unreadable, unwritable, not ours), StoreTooNew, WrongKind.
+        """
+        database = Database(place, patience)
+        try:
+            versions.make_or_check(database, simulated=simulated, create=create)
+            with database.reading() as connection:
+                return cls(database, versions.kind(connection))
+        except BaseException:
+            database.engine.dispose()
+            raise
+
+    @staticmethod
+    def upgrade(place: str | Path) -> tuple[str, str]:
+        """Bring an older store to this version's schema; return the revisions before and after. Raises StoreError, StoreTooNew."""
+        database = Database(place)
+        try:
+            return versions.upgrade(database)
+        finally:
+            database.engine.dispose()
+
+    @property
+    def simulated(self) -> bool:
+        """Whether it holds the emulator's data rather than real ones."""
+        return self.kind == versions.kind_of(simulated=True)
+
+    def close(self) -> None:
+        """Let go of the file or server."""
+        self._database.engine.dispose()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        self.close()
+
+    def run(self, command: str, version: str) -> AbstractContextManager[Run]:
+        """Record one invocation; the Run that it gives takes the visits."""
+        return open_run(self._database, command, version)
+
+    def light_curve(self, name: str, cut: Cut | None = None, **cuts: Any) -> pa.Table:
+        """Return the points of one target (LIGHT_CURVE), by filter and BJD_TDB; `cut`, or its fields as keywords, says which.
+
+        Raises StoreError for an unknown target.
+        """
+        with self._database.reading() as connection:
+            return next(read.light_curves(connection, [name], cut or Cut(**cuts)))
+
+    def read(self, targets: Iterable[str] | None = None, cut: Cut | None = None, **cuts: Any) -> Iterator[pa.RecordBatch]:
+        """Yield the points of targets (all for None) as record batches (LIGHT_CURVE).
+
+        All are of one state of the store; memory is needed for one batch and one target at a time. Raises StoreError for an unknown name.
+        """
+        chosen = cut or Cut(**cuts)
+        with self._database.reading() as connection:
+            yield from read.batches(read.light_curves(connection, targets, chosen))
+
+    def status(self, names: Iterable[str] | None = None) -> list[dict[str, Any]]:
+        """Return how every source does for every target that it was asked about (see `read.statuses`)."""
+        with self._database.reading() as connection:
+            return read.statuses(connection, names)
+
+    def watermarks(self, source_name: str) -> dict[str, float]:
+        """Return the newest epoch (BJD_TDB, full Julian date) that a source delivered, by target name: where an update resumes."""
+        with self._database.reading() as connection:
+            return read.watermarks(connection, source_name)
+
+    def filters(self) -> list[str]:
+        """Return the filters that were ever delivered, in alphabetical order."""
+        with self._database.reading() as connection:
+            return list(connection.execute(select(passband.c.label).order_by(passband.c.label)).scalars())
+
+    def sources(self) -> list[str]:
+        """Return the sources that were ever asked, in alphabetical order."""
+        with self._database.reading() as connection:
+            return list(connection.execute(select(source.c.name).order_by(source.c.name)).scalars())
+
+    def targets(self) -> list[Target]:
+        """Return every target, in alphabetical order."""
+        with self._database.reading() as connection:
+            return targets.load(connection)
+
+    def target(self, name: str) -> Target | None:
+        """Return the target of that name or alias, None if there is none. Raises StoreError when several have it."""
+        with self._database.reading() as connection:
+            found = targets.find(connection, name)
+            return None if found is None else targets.load(connection, [found])[0]
+
+    def points(self) -> dict[str, int]:
+        """Return how many points every target has that has any, by name."""
+        with self._database.reading() as connection:
+            return targets.points(connection)
+
+    def add_target(self, new: Target) -> bool:
+        """Follow a target; return False for one whose name or alias is known: it keeps its name and position, and gains the new names."""
+        with self._database.writing() as connection:
+            return targets.add(connection, new)[1]
+
+    def move_target(self, changed: Target) -> None:
+        """Give the target of that name another position or motion; the next visits compare every row again. Raises StoreError."""
+        with self._database.writing() as connection:
+            targets.move(connection, targets.get(connection, changed.name), changed)
+
+    def remove_target(self, name: str, *, force: bool = False) -> int:
+        """Stop following a target; return how many points went with it. Raises StoreError if there are any and `force` is not given."""
+        with self._database.writing() as connection:
+            return targets.remove(connection, name, force=force)
+
+    def cached_name(self, name: str) -> Target | None:
+        """Return what a name was found to be, None if it was never looked up."""
+        with self._database.reading() as connection:
+            return names.recall(connection, name)
+
+    def remember_name(self, name: str, found: Target) -> None:
+        """Keep what a name was found to be, in place of an older answer."""
+        with self._database.writing() as connection:
+            names.remember(connection, name, found)
+
+    def about(self) -> dict[str, str]:
+        """Return what an exported file should say of the data in it."""
+        return {"data": self.kind, "software": f"harvester {__version__}"}
+
+    def info(self) -> dict[str, Any]:
+        """Return what the store is and how much it holds; `bytes` is None on a server."""
+        tables = {
+            "targets": target,
+            "points": photometry,
+            "revised": photometry_version,
+            "payloads": payload,
+            "runs": run,
+            "quarantined": quarantine,
+        }
+        with self._database.reading() as connection:
+            counts = {word: connection.execute(select(func.count()).select_from(table)).scalar_one() for word, table in tables.items()}
+        size = self._database.file.stat().st_size if self._database.file else None
+        return {"place": self.place, "kind": self.kind, "revision": versions.REVISIONS[-1], "bytes": size, **counts}

@@ -1,0 +1,158 @@
+"""Where a store lies, and how it is reached: an SQLite file by its path, or a PostgreSQL database by its URL.
+
+SQLite runs in WAL mode with `synchronous=NORMAL`: readers and one writer at once, and a killed process loses only what it had not
+committed. A writing transaction takes the lock when it begins (BEGIN IMMEDIATE), so that two processes wait for one another instead of
+failing.
+"""
+
+from __future__ import annotations
+
+import re
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from sqlalchemy import URL, Connection, Engine, create_engine, event, exc, make_url
+
+from harvester.errors import StoreError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+PATIENCE_S = 30.0
+"""How long one process waits for another that writes to the same SQLite file."""
+POSTGRES_DRIVER = "postgresql+psycopg"
+SECRETS = ("password", "sslpassword")
+INSUFFICIENT_PRIVILEGE = "42501"
+CAUSES = (
+    ("not a database", "The file is no SQLite database.", "Name another file: harvest --store FILE"),
+    ("is locked", "Another process has been writing to it for too long.", "Try again when that process is done."),
+    (
+        "unable to open",
+        "The file or its folder cannot be opened.",
+        "Check that the folder exists and may be written, or name another: harvest --store FILE",
+    ),
+    ("readonly", "The file or its folder may not be written.", "Change its permissions, or name another: harvest --store FILE"),
+    ("is full", "The disk is full.", "Make room and run the command again: nothing is half-stored."),
+    ("malformed", "The file is damaged.", "Restore it from a backup; 'sqlite3 FILE .recover' may save most of it."),
+)
+
+
+class Database:
+    """Connections to one store; what goes wrong with them is a StoreError in the user's words."""
+
+    def __init__(self, place: str | Path, patience: float = PATIENCE_S) -> None:
+        self.url = _url(place)
+        self.place = shown(self.url)
+        self.engine = _engine(self.url, patience, self.place)
+
+    @property
+    def is_sqlite(self) -> bool:
+        """Whether the store is a file of its own."""
+        return self.engine.dialect.name == "sqlite"
+
+    @property
+    def file(self) -> Path | None:
+        """The SQLite file, or None for a server."""
+        return Path(self.url.database or "") if self.is_sqlite else None
+
+    @contextmanager
+    def reading(self) -> Iterator[Connection]:
+        """One transaction that sees one state of the store, whatever others write meanwhile. Raises StoreError."""
+        one_state = {} if self.is_sqlite else {"isolation_level": "REPEATABLE READ"}
+        with self._explained(), self.engine.execution_options(**one_state).begin() as connection:
+            yield connection
+
+    @contextmanager
+    def writing(self) -> Iterator[Connection]:
+        """One transaction that is stored whole or not at all. Raises StoreError."""
+        with self._explained(), self.engine.execution_options(begin="BEGIN IMMEDIATE").begin() as connection:
+            yield connection
+
+    def make_wal(self) -> None:
+        """Let readers and a writer work at once; SQLite keeps this in the file. Raises StoreError."""
+        outside_a_transaction = self.engine.execution_options(begin="")
+        with self._explained(), outside_a_transaction.connect() as connection:
+            connection.exec_driver_sql("PRAGMA journal_mode=WAL")
+
+    @contextmanager
+    def _explained(self) -> Iterator[None]:
+        try:
+            yield
+        except exc.DatabaseError as error:
+            if not _is_of_the_place(error):
+                raise
+            why, hint = _cause(_without_secrets(str(error.orig), self.url))
+            raise StoreError(f"the store '{self.place}' cannot be used.", why, hint) from error
+
+
+def shown(url: URL) -> str:
+    """Return a place without its password, as messages may hold it."""
+    if url.drivername == "sqlite":
+        return url.database or ""
+    hidden = url.update_query_dict({name: "***" for name in SECRETS if name in url.query})
+    return hidden.set(drivername="postgresql").render_as_string(hide_password=True)
+
+
+def _url(place: str | Path) -> URL:
+    text = str(place)
+    if "://" not in text:
+        return URL.create("sqlite", database=str(Path(text).expanduser()))
+    try:
+        url = make_url(text)
+    except (exc.ArgumentError, ValueError) as error:
+        raise _no_place("The address cannot be read.") from error
+    if url.drivername in {"postgresql", "postgres", POSTGRES_DRIVER}:
+        return url.set(drivername=POSTGRES_DRIVER)
+    if url.drivername == "sqlite" and url.database:
+        return url
+    raise _no_place(f"'{url.drivername}' is no database that can hold a store.")
+
+
+def _no_place(why: str) -> StoreError:
+    return StoreError("the store has no usable address.", why, "Name a file (harvest.db) or a database (postgresql://USER@HOST/NAME).")
+
+
+def _engine(url: URL, patience: float, place: str) -> Engine:
+    try:
+        engine = create_engine(url, pool_pre_ping=url.drivername == POSTGRES_DRIVER)
+    except ModuleNotFoundError as error:
+        raise StoreError(
+            f"the store '{place}' cannot be used.", "The PostgreSQL driver is missing.", "pip install 'harvester[postgres]'"
+        ) from error
+    if url.drivername == "sqlite":
+        _prepare_sqlite(engine, patience)
+    return engine
+
+
+def _prepare_sqlite(engine: Engine, patience: float) -> None:
+    @event.listens_for(engine, "connect")
+    def _settings(connection: Any, _record: Any) -> None:
+        connection.isolation_level = None  # the driver must not begin transactions of its own
+        for pragma in (f"busy_timeout={round(1000 * patience)}", "foreign_keys=ON", "synchronous=NORMAL"):
+            connection.execute(f"PRAGMA {pragma}")
+
+    @event.listens_for(engine, "begin")
+    def _begin(connection: Connection) -> None:
+        statement = connection.get_execution_options().get("begin", "BEGIN")
+        if statement:
+            connection.exec_driver_sql(statement)
+
+
+def _is_of_the_place(error: exc.DatabaseError) -> bool:
+    """Tell trouble with the file or server from a bug of ours."""
+    return type(error) in {exc.OperationalError, exc.DatabaseError} or getattr(error.orig, "sqlstate", None) == INSUFFICIENT_PRIVILEGE
+
+
+def _cause(message: str) -> tuple[str, str]:
+    for words, why, hint in CAUSES:
+        if words in message:
+            return why, hint
+    return message, "Check the address and that the database can be reached."
+
+
+def _without_secrets(message: str, url: URL) -> str:
+    secrets = [str(url.password or ""), *(str(url.query.get(name, "")) for name in SECRETS)]
+    for secret in filter(None, secrets):
+        message = message.replace(secret, "***")
+    return re.sub(r"\s+", " ", message).strip()[:300]

@@ -1,0 +1,92 @@
+"""Rows between Arrow and SQL: column by column, never value by value in Python where an array can do it."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from itertools import repeat
+from typing import TYPE_CHECKING, Any
+
+import pyarrow as pa
+import pyarrow.compute as pc
+from sqlalchemy.dialects import postgresql, sqlite
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from sqlalchemy import Connection, Select, Table
+
+NUL = "\x00"
+
+
+def now() -> str:
+    """Return this moment as the store writes it.
+
+    >>> len(now())
+    24
+    """
+    return datetime.now(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+
+
+def clean(text: str) -> str:
+    """Return text that every back end can hold: without NUL and lone surrogates.
+
+    >>> clean("a" + chr(0) + "b" + chr(0xD800))
+    'ab?'
+    """
+    return text.replace(NUL, "").encode("utf-8", "replace").decode()
+
+
+def fetch(connection: Connection, query: Select[*tuple[Any, ...]], schema: pa.Schema) -> pa.Table:
+    """Return what a query finds as Arrow, columns in the schema's order.
+
+    Takes the driver's own tuples: SQLAlchemy's rows would double the time.
+    """
+    result = connection.execute(query)
+    rows = result.cursor.fetchall() if result.cursor else []
+    result.close()
+    if not rows:
+        return schema.empty_table()
+    return pa.table([_array(values, field.type) for values, field in zip(zip(*rows, strict=True), schema, strict=True)], schema=schema)
+
+
+def tuples_of(table: pa.Table) -> list[tuple[Any, ...]]:
+    """Return Arrow rows as tuples of plain Python values, None for null: what a driver takes."""
+    return list(zip(*(_values(column) for column in table.columns), strict=True))
+
+
+def conformed(table: pa.Table, schema: pa.Schema) -> pa.Table:
+    """Cast to the schema's columns and types; NaN becomes null and text loses its NULs, which PostgreSQL cannot hold."""
+    return pa.table([_storable(pc.cast(table[field.name], field.type)) for field in schema], schema=schema)
+
+
+def insert_missing(connection: Connection, table: Table) -> Any:
+    """Return an INSERT that leaves rows alone that are there already, also when another process is just adding them."""
+    insert: Any = postgresql.insert if connection.dialect.name == "postgresql" else sqlite.insert
+    return insert(table).on_conflict_do_nothing()
+
+
+def _array(values: tuple[Any, ...], kind: pa.DataType) -> Any:
+    """Return values as Arrow; SQLite says 0 and 1 for false and true."""
+    if pa.types.is_boolean(kind):
+        return pa.array([None if value is None else bool(value) for value in values], kind)
+    return pa.array(values, kind)
+
+
+def _values(column: Any) -> Iterable[Any]:
+    if column.null_count == len(column):
+        return repeat(None, len(column))
+    if pa.types.is_string(column.type):
+        return list(column.to_numpy())
+    if column.null_count == 0:
+        return list(column.to_numpy().tolist())
+    filled = pc.fill_null(column, pa.scalar(0, pa.int8()).cast(column.type)).to_numpy().astype(object)
+    filled[pc.is_null(column).to_numpy()] = None
+    return list(filled)
+
+
+def _storable(column: Any) -> Any:
+    if pa.types.is_floating(column.type):
+        return pc.if_else(pc.is_nan(column), None, column)
+    if pa.types.is_string(column.type) and pc.any(pc.match_substring(column, NUL)).as_py():
+        return pc.replace_substring(column, NUL, "")
+    return column

@@ -1,0 +1,61 @@
+"""One invocation of `harvest`, as the store records it: its visits, each in a transaction of its own, and how it ended."""
+
+from __future__ import annotations
+
+from contextlib import contextmanager, suppress
+from typing import TYPE_CHECKING
+
+from sqlalchemy import select
+
+from harvester.errors import StoreError
+from harvester.store.rows import clean, now
+from harvester.store.tables import run, visit
+from harvester.store.visit import SUCCESSES, Counts, Visit
+from harvester.store.write import write
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from harvester.store.connection import Database
+
+
+class Run:
+    """An open run: takes visits."""
+
+    def __init__(self, database: Database, run_id: int, version: str) -> None:
+        self._database = database
+        self.id = run_id
+        self.version = version
+
+    def visit(self, visit: Visit) -> Counts:
+        """Store one visit, or nothing of it: rows, versions, payloads, Outcome, watermark, ids and quarantine. Raises StoreError."""
+        with self._database.writing() as connection:
+            return write(connection, visit, self.id, self.version)
+
+
+@contextmanager
+def open_run(database: Database, command: str, version: str) -> Iterator[Run]:
+    """Record a run while it lasts. One that was killed stays "running". Raises StoreError."""
+    with database.writing() as connection:
+        row = {"command": clean(command), "version": version, "started": now(), "status": "running"}
+        (run_id,) = connection.execute(run.insert(), row).inserted_primary_key or (0,)
+    try:
+        yield Run(database, run_id, version)
+    except BaseException as error:
+        with suppress(StoreError):  # what went wrong first is what the user must read
+            _close(database, run_id, "failed" if isinstance(error, Exception) else "interrupted")
+        raise
+    _close(database, run_id)
+
+
+def _close(database: Database, run_id: int, status: str = "") -> None:
+    with database.writing() as connection:
+        outcomes = set(connection.execute(select(visit.c.outcome).distinct().where(visit.c.run_id == run_id)).scalars())
+        ended = {"ended": now(), "status": status or _status(outcomes)}
+        connection.execute(run.update().where(run.c.id == run_id), ended)
+
+
+def _status(outcomes: set[str]) -> str:
+    if outcomes <= SUCCESSES:
+        return "done"
+    return "partial" if outcomes & SUCCESSES else "failed"

@@ -1,0 +1,237 @@
+"""The tables, one set for SQLite and PostgreSQL.
+
+Moments are text, ISO 8601 in UTC, so that every SQL tool shows and sorts them. Ids of surveys are text: 64 bits do not survive floats.
+A change here needs a migration; a test compares the two.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pyarrow as pa
+from sqlalchemy import (
+    BigInteger,
+    Boolean,
+    CheckConstraint,
+    Column,
+    Double,
+    ForeignKey,
+    Index,
+    Integer,
+    LargeBinary,
+    MetaData,
+    PrimaryKeyConstraint,
+    SmallInteger,
+    Table,
+    Text,
+)
+
+metadata = MetaData(
+    naming_convention={
+        "pk": "pk_%(table_name)s",
+        "fk": "fk_%(table_name)s_%(column_0_name)s",
+        "uq": "uq_%(table_name)s_%(column_0_name)s",
+        "ix": "ix_%(table_name)s_%(column_0_name)s",
+        "ck": "ck_%(table_name)s_%(constraint_name)s",
+    }
+)
+
+COUNTED = ("new", "revised", "known", "known_elsewhere", "quarantined")
+NAME = ""
+"""What `alias.survey` holds for a name that is no survey's id."""
+
+
+def _id() -> Column[int]:
+    return Column("id", Integer, primary_key=True)
+
+
+def _to(table: str, *, key: bool = False, null: bool = False, name: str = "") -> Column[int]:
+    return Column(name or f"{table}_id", Integer, ForeignKey(f"{table}.id"), primary_key=key, nullable=null, autoincrement=False)
+
+
+def _text(name: str, **options: Any) -> Column[str]:
+    return Column(name, Text, nullable=False, **options)
+
+
+def _measurement() -> list[Column[Any]]:
+    """Columns of a stored row: its key, the schema's columns, and where they come from.
+
+    Without foreign keys: five look-ups a row would cost more than the insert, and `write` makes every parent in the same transaction.
+    """
+    return [
+        Column("target_id", Integer, nullable=False),
+        Column("filter_id", Integer, nullable=False),
+        _text("observation_id"),
+        Column("time", Double, nullable=False),
+        Column("bjd_tdb", Double),
+        Column("mag", Double),
+        Column("mag_err", Double),
+        Column("flux", Double),
+        Column("flux_err", Double),
+        Column("upper_limit", Boolean, nullable=False),
+        Column("limiting_mag", Double),
+        Column("limit_sigma", Double),
+        Column("quality", SmallInteger, nullable=False),
+        Column("flags", Text),
+        Column("object_id", Text),
+        Column("ra", Double),
+        Column("dec", Double),
+        Column("exptime", Double),
+        Column("facility", Text),
+        Column("observer", Text),
+        Column("source_id", Integer, nullable=False),
+        Column("run_id", Integer, nullable=False),
+        Column("payload_id", Integer),
+    ]
+
+
+meta = Table("meta", metadata, Column("key", Text, primary_key=True), _text("value"))
+
+target = Table(
+    "target",
+    metadata,
+    _id(),
+    _text("name"),
+    _text("folded", unique=True),
+    Column("ra", Double),
+    Column("dec", Double),
+    Column("epoch", Double, nullable=False),
+    Column("pmra", Double, nullable=False),
+    Column("pmdec", Double, nullable=False),
+    Column("parallax", Double),
+    _text("added"),
+)
+
+alias = Table(
+    "alias",
+    metadata,
+    _to("target", key=True),
+    _text("survey", primary_key=True),
+    _text("id", primary_key=True),
+    _text("folded", index=True),
+)
+
+source = Table("source", metadata, _id(), _text("name", unique=True))
+
+passband = Table("passband", metadata, _id(), _text("label", unique=True), _text("survey"), _text("passband"))
+
+run = Table(
+    "run",
+    metadata,
+    _id(),
+    _text("command"),
+    _text("version"),
+    _text("started"),
+    Column("ended", Text),
+    _text("status"),
+    CheckConstraint("status IN ('running', 'done', 'partial', 'failed', 'interrupted')", name="status"),
+)
+
+visit = Table(
+    "visit",
+    metadata,
+    _id(),
+    _to("run"),
+    _to("target"),
+    _to("source"),
+    _text("time"),
+    _text("outcome"),
+    _text("error_kind"),
+    _text("message"),
+    Column("seconds", Double, nullable=False),
+    *(Column(name, Integer, nullable=False) for name in COUNTED),
+    Index("ix_visit_target_id", "target_id", "source_id"),
+    CheckConstraint("outcome IN ('new', 'unchanged', 'empty', 'suspicious', 'postponed', 'failed')", name="outcome"),
+)
+
+schedule = Table(
+    "schedule",
+    metadata,
+    _to("target", key=True),
+    _to("source", key=True),
+    _to("visit"),
+    Column("last_success", Text),
+    Column("failures", Integer, nullable=False),
+    Column("watermark", Double),
+    Column("digest", Text),
+    Column("next_due", Text),
+)
+
+payload = Table(
+    "payload",
+    metadata,
+    _id(),
+    _text("sha256", unique=True),
+    Column("size", BigInteger, nullable=False),
+    Column("body", LargeBinary),
+)
+
+request = Table(
+    "request",
+    metadata,
+    _id(),
+    _to("visit"),
+    _to("payload"),
+    _text("url"),
+    _text("params"),
+    _text("content_type"),
+    _text("time"),
+    _text("role"),
+    _text("doubt"),
+    Index("ix_request_visit_id", "visit_id"),
+    Index("ix_request_payload_id", "payload_id"),
+)
+
+quarantine = Table(
+    "quarantine",
+    metadata,
+    _id(),
+    _to("target"),
+    _to("source"),
+    _to("visit"),
+    _to("payload", null=True),
+    _text("reason"),
+    _text("row"),
+    Index("ix_quarantine_target_id", "target_id", "source_id"),
+)
+
+photometry = Table(
+    "photometry",
+    metadata,
+    *_measurement(),
+    PrimaryKeyConstraint("target_id", "filter_id", "observation_id"),
+    sqlite_with_rowid=False,
+)
+
+photometry_version = Table(
+    "photometry_version",
+    metadata,
+    _id(),
+    *_measurement(),
+    Column("replaced_by_run", Integer, nullable=False),
+    _text("replaced_at"),
+    Index("ix_photometry_version_target_id", "target_id", "filter_id", "observation_id"),
+)
+
+resolved = Table("resolved", metadata, Column("folded", Text, primary_key=True), _text("name"), _text("answer"), _text("time"))
+
+KEY = ("filter_id", "observation_id")
+ORIGIN = ("source_id", "run_id", "payload_id")
+ARROW_TYPES: dict[type, pa.DataType] = {
+    Double: pa.float64(),
+    Text: pa.string(),
+    Boolean: pa.bool_(),
+    SmallInteger: pa.int8(),
+    Integer: pa.int64(),
+}
+ROW = pa.schema([(column.name, ARROW_TYPES[type(column.type)]) for column in photometry.columns])
+"""A stored row as Arrow."""
+GIVEN = tuple(name for name in ROW.names if name not in {"target_id", *KEY, *ORIGIN, "bjd_tdb"})
+"""The columns that make a revision when one of them differs."""
+LIGHT_CURVE = pa.schema(
+    [pa.field("target", pa.string()), pa.field("filter", pa.string())]
+    + [ROW.field(name) for name in ("time", "bjd_tdb", "mag", "mag_err", "flux", "flux_err", "upper_limit", "limiting_mag", "limit_sigma")]
+    + [ROW.field(name) for name in ("quality", "flags", "object_id", "observation_id", "ra", "dec", "exptime", "facility", "observer")]
+    + [pa.field("source", pa.string())]
+)
+"""A light curve as it is read."""

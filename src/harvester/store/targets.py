@@ -1,0 +1,155 @@
+"""The targets that a store follows, and the names under which they are known. Case, blanks and underscores of names do not count."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from difflib import get_close_matches
+from typing import TYPE_CHECKING
+
+from sqlalchemy import Connection, Select, delete, func, select
+
+from harvester.errors import StoreError
+from harvester.store.rows import clean, insert_missing, now
+from harvester.store.tables import NAME, alias, photometry, photometry_version, quarantine, request, schedule, target, visit
+from harvester.target import Target, fold
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping, Sequence
+
+POSITION = ("ra", "dec", "epoch", "pmra", "pmdec", "parallax")
+
+
+def add(connection: Connection, new: Target) -> tuple[int, bool]:
+    """Follow a target; return its id, and whether it was added.
+
+    One whose name or alias is known is the target that the store follows already: it keeps its name and position, and gains the new names.
+    """
+    known = _lookup(connection, [new.name, *new.aliases])
+    target_id = known[0] if known else _insert(connection, new)
+    _add_names(connection, target_id, [new.name, *new.aliases], new.ids)
+    return target_id, not known
+
+
+def visited(connection: Connection, asked: Target) -> int:
+    """Return the id of a target that a source was asked about: followed from now on, at the position for which its epochs were computed.
+
+    Holds the target until the transaction ends: on PostgreSQL visits to one target follow one another.
+    """
+    target_id, _ = add(connection, asked)
+    held = select(target).where(target.c.id == target_id).with_for_update(key_share=True)
+    row = connection.execute(held).one()
+    if any(getattr(row, name) != getattr(asked, name) for name in POSITION):
+        move(connection, target_id, asked)
+    return target_id
+
+
+def move(connection: Connection, target_id: int, to: Target) -> None:
+    """Give a target another position or motion.
+
+    The next visit of every source compares all rows again, whatever the payload: BJD_TDB depends on the position.
+    """
+    connection.execute(target.update().where(target.c.id == target_id), {name: getattr(to, name) for name in POSITION})
+    connection.execute(schedule.update().where(schedule.c.target_id == target_id), {"digest": None})
+
+
+def find(connection: Connection, name: str) -> int | None:
+    """Return the id of the target of that name or alias, None if there is none. Raises StoreError when several have it."""
+    found = _lookup(connection, [name])
+    if len(found) > 1:
+        raise StoreError(f"'{name}' is an alias of {len(found)} targets.", hint="Use the name of one: harvest targets list")
+    return found[0] if found else None
+
+
+def get(connection: Connection, name: str) -> int:
+    """Return the id of the target of that name or alias. Raises StoreError, with the nearest name."""
+    found = find(connection, name)
+    if found is not None:
+        return found
+    known = {fold(word): word for word in connection.execute(select(target.c.name)).scalars()}
+    near = get_close_matches(fold(name), known, n=1)
+    hint = f"Did you mean '{known[near[0]]}'?  " if near else ""
+    raise StoreError(f"no target named '{name}' in the store.", hint=f"{hint}All targets: harvest targets list")
+
+
+def named(connection: Connection, names: Iterable[str] | None) -> dict[int, str]:
+    """Return ids and names of targets: in the order of `names`, or all in alphabetical order. Raises StoreError for an unknown name."""
+    every: Select[int, str] = select(target.c.id, target.c.name).order_by(target.c.folded)
+    found = dict(connection.execute(every).all())
+    return found if names is None else {target_id: found[target_id] for target_id in (get(connection, name) for name in names)}
+
+
+def load(connection: Connection, only: Sequence[int] | None = None) -> list[Target]:
+    """Return targets, all or those of some ids, in alphabetical order."""
+    targets, names = select(target).order_by(target.c.folded), select(alias).order_by(alias.c.survey, alias.c.id)
+    if only is not None:
+        targets, names = targets.where(target.c.id.in_(only)), names.where(alias.c.target_id.in_(only))
+    known: dict[int, dict[str, list[str]]] = defaultdict(lambda: defaultdict(list))
+    for row in connection.execute(names):
+        known[row.target_id][row.survey].append(row.id)
+    found = []
+    for row in connection.execute(targets):
+        aliases = tuple(known[row.id].pop(NAME, ()))
+        ids = {survey: tuple(words) for survey, words in known[row.id].items()}
+        position = {name: getattr(row, name) for name in POSITION}
+        found.append(Target(row.name, **position, aliases=aliases, ids=ids))
+    return found
+
+
+def points(connection: Connection) -> dict[str, int]:
+    """Return how many points every target has that has any, by name."""
+    counts = select(photometry.c.target_id, func.count().label("points")).group_by(photometry.c.target_id).subquery()
+    found = select(target.c.name, counts.c.points).join_from(target, counts, counts.c.target_id == target.c.id)
+    return dict(connection.execute(found).all())
+
+
+def remove(connection: Connection, name: str, *, force: bool) -> int:
+    """Stop following a target; return how many points went with it. Raises StoreError if there are any and `force` is not given.
+
+    Rows, versions, visits and names go; payloads stay, for other targets may share them.
+    """
+    target_id = get(connection, name)
+    lost: int = connection.execute(select(func.count()).where(photometry.c.target_id == target_id)).scalar_one()
+    if lost and not force:
+        raise StoreError(
+            f"target '{name}' has {lost} points in the store.",
+            "They would be lost with it.",
+            f"To remove both: harvest targets remove --target '{name}' --with-photometry",
+        )
+    visits = select(visit.c.id).where(visit.c.target_id == target_id)
+    connection.execute(delete(request).where(request.c.visit_id.in_(visits)))
+    for table in (photometry, photometry_version, quarantine, schedule, visit, alias):
+        connection.execute(delete(table).where(table.c.target_id == target_id))
+    connection.execute(delete(target).where(target.c.id == target_id))
+    return lost
+
+
+def _lookup(connection: Connection, names: Sequence[str]) -> list[int]:
+    """Return the ids of the targets of these names; a target's own name goes before aliases, and aliases before ids of surveys."""
+    folded = [fold(clean(name)) for name in names]
+    own = select(target.c.id).where(target.c.folded.in_(folded))
+    other = select(alias.c.target_id).distinct().where(alias.c.folded.in_(folded))
+    for query in (own.where(target.c.folded == folded[0]), own, other.where(alias.c.survey == NAME), other.where(alias.c.survey != NAME)):
+        found = sorted(connection.execute(query).scalars())
+        if found:
+            return found
+    return []
+
+
+def _insert(connection: Connection, new: Target) -> int:
+    """Add a target, or find it where another process has just added it."""
+    row = {name: getattr(new, name) for name in POSITION} | {"name": clean(new.name), "folded": fold(clean(new.name)), "added": now()}
+    connection.execute(insert_missing(connection, target), row)
+    return int(connection.execute(select(target.c.id).where(target.c.folded == row["folded"])).scalar_one())
+
+
+def _add_names(connection: Connection, target_id: int, names: Iterable[str], ids: Mapping[str, Iterable[str]]) -> None:
+    """Add what is not known yet; of names that differ in case and blanks only the first is kept."""
+    own = select(target.c.folded).where(target.c.id == target_id)
+    other = select(alias.c.folded).where(alias.c.target_id == target_id, alias.c.survey == NAME)
+    known = set(connection.execute(own.union(other)).scalars())
+    spelled = {fold(clean(name)): name for name in reversed(list(names))}
+    pairs = [(NAME, name) for folded, name in spelled.items() if folded not in known]
+    pairs += [(survey, word) for survey, words in ids.items() for word in words]
+    rows = [{"target_id": target_id, "survey": survey, "id": clean(word), "folded": fold(clean(word))} for survey, word in pairs]
+    if rows:
+        connection.execute(insert_missing(connection, alias), rows)

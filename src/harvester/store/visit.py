@@ -1,0 +1,67 @@
+"""What a run hands to the store, and what the store answers."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, NamedTuple
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    import pyarrow as pa
+
+    from harvester.payload import Payload
+    from harvester.target import Target
+
+SUCCESSES = frozenset({"new", "unchanged", "empty"})
+"""Outcomes after which the survey's answer is known and believed."""
+
+
+@dataclass(frozen=True, slots=True)
+class Visit:
+    """What one source said of one target.
+
+    `rows` are conformed (columns of `harvester.schema.SCHEMA`, `bjd_tdb` filled) with one more integer column `payload`, the index into
+    `payloads` of the answer that held the row. `quarantine` has the columns `reason` and `payload` (index, may be null), and whatever
+    the survey said, which is kept as JSON. `object_ids` are the survey's ids that are this target. `outcome` is the engine's view, which
+    the store settles (see Counts). A visit that asked for a window only and got nothing is "unchanged", not "empty".
+    """
+
+    target: Target
+    source: str
+    survey: str
+    rows: pa.Table | None = None
+    payloads: Sequence[Payload] = ()
+    quarantine: pa.Table | None = None
+    outcome: str = "new"
+    error_kind: str = ""
+    message: str = ""
+    object_ids: tuple[str, ...] = ()
+    seconds: float = 0.0
+
+
+class FilterCounts(NamedTuple):
+    """What a visit changed in one filter, and the points of the target that are stored in it now."""
+
+    new: int = 0
+    revised: int = 0
+    total: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Counts:
+    """What a visit changed. `new + revised + known + known_elsewhere` rows, and `quarantined` ones beside them.
+
+    A row is `known_elsewhere` when another source delivered the measurement first. `by_filter` has the filters of the delivery.
+    `outcome` and `message` are what the store recorded: "new" without a new or revised row is "unchanged", and "empty" from a source that
+    had points of this target before is "suspicious".
+    """
+
+    new: int = 0
+    revised: int = 0
+    known: int = 0
+    known_elsewhere: int = 0
+    quarantined: int = 0
+    by_filter: Mapping[str, FilterCounts] = field(default_factory=dict)
+    outcome: str = ""
+    message: str = ""
