@@ -1,0 +1,157 @@
+"""Settings: flag > environment > ./harvester.toml > user configuration > default, frozen once read.
+
+A secret is never in a configuration file: `token_file = "PATH"` names the file that holds it, or the environment does (HARVESTER_ATLAS_TOKEN).
+"""
+
+from __future__ import annotations
+
+import os
+import tomllib
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from difflib import get_close_matches
+from pathlib import Path
+from typing import Any
+
+from harvester.errors import BadSettings
+
+APP = "harvester"
+PREFIX = "HARVESTER_"
+TOP = {"store": str, "contact": str, "timeout": (int, float), "sources": dict, "services": dict}
+OF_SERVICE = {"base_url": str, "radius": (int, float), "timeout": (int, float), "per_second": (int, float), "at_once": int}
+FILE_OF = "_file"
+
+
+@dataclass(frozen=True, slots=True)
+class ServiceSettings:
+    """What the user says of one source or name service; None where the source's own value holds. `secrets` stay out of every representation."""
+
+    base_url: str | None = None
+    radius: float | None = None
+    timeout: float | None = None
+    per_second: float | None = None
+    at_once: int | None = None
+    secrets: Mapping[str, str] = field(default_factory=dict, repr=False)
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """Everything that can be set. `store` is a path or a PostgreSQL URL; `origins` are the files that were read."""
+
+    store: str
+    contact: str = ""
+    services: Mapping[str, ServiceSettings] = field(default_factory=dict)
+    origins: tuple[str, ...] = ()
+
+    def service(self, name: str) -> ServiceSettings:
+        """Return what is set for a source or name service; all defaults if nothing is."""
+        return self.services.get(name, ServiceSettings())
+
+
+def read_settings(
+    *, store: str | None = None, config: str | None = None, simulated: bool = False, environ: Mapping[str, str] = os.environ
+) -> Settings:
+    """Return the settings of this invocation. Raises BadSettings, naming the file and the key."""
+    named = config or environ.get(f"{PREFIX}CONFIG")
+    files = [Path(named).expanduser()] if named else [user_config(), Path("harvester.toml")]
+    if named and not files[0].is_file():
+        raise BadSettings(f"no configuration file '{named}'.", hint="An example to copy: configs/harvester.toml in the source tree.")
+    merged: dict[str, Any] = {"services": {}}
+    origins = [str(path) for path in files if path.is_file()]
+    for origin in origins:
+        _merge(merged, _read(Path(origin)), origin)
+    _environment(merged, environ)
+    named_store = store or environ.get(f"{PREFIX}STORE") or ("" if simulated else merged.get("store"))
+    place = named_store or str(default_store(simulated=simulated))
+    services = {name: _service(name, table) for name, table in merged["services"].items()}
+    return Settings(place, merged.get("contact", ""), services, tuple(origins))
+
+
+def default_store(*, simulated: bool) -> Path:
+    """Return where the store lies unless the user says otherwise; simulated data have a store of their own."""
+    from platformdirs import user_data_path
+
+    return user_data_path(APP) / ("simulated.db" if simulated else "harvest.db")
+
+
+def user_config() -> Path:
+    """Return the user's own configuration file, which need not exist."""
+    from platformdirs import user_config_path
+
+    return user_config_path(APP) / "harvester.toml"
+
+
+def _read(path: Path) -> dict[str, Any]:
+    try:
+        return tomllib.loads(path.read_text("utf-8"))
+    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+        raise BadSettings(f"{path}: {error}", hint="An example to copy: configs/harvester.toml in the source tree.") from error
+
+
+def _merge(merged: dict[str, Any], table: Mapping[str, Any], origin: str) -> None:
+    _check(table, TOP, origin, "")
+    for part in ("sources", "services"):
+        for name, entry in table.get(part, {}).items():
+            _check(entry, OF_SERVICE, origin, f"{part}.{name}.")
+            merged["services"].setdefault(name, {}).update(entry)
+    merged.update({key: value for key, value in table.items() if key in ("store", "contact")})
+
+
+def _check(table: Any, known: Mapping[str, Any], origin: str, where: str) -> None:
+    if not isinstance(table, Mapping):
+        raise BadSettings(f"{origin}: '{where.rstrip('.')}' is not a table.")
+    for key, value in table.items():
+        if key.endswith(FILE_OF) and isinstance(value, str) and where:
+            continue
+        if key not in known:
+            near = get_close_matches(key, known, n=1)
+            secret = (
+                "A secret stands in a file of its own ('token_file = ...') or in the environment."
+                if where
+                else f"Known: {', '.join(known)}."
+            )
+            raise BadSettings(f"{origin}: unknown setting '{where}{key}'.", f"Did you mean '{near[0]}'?" if near else "", secret)
+        if not isinstance(value, known[key]) or isinstance(value, bool):
+            raise BadSettings(f"{origin}: '{where}{key}' cannot be {value!r}.")
+
+
+def _environment(merged: dict[str, Any], environ: Mapping[str, str]) -> None:
+    """Read HARVESTER_STORE, HARVESTER_CONTACT, and HARVESTER_<SERVICE>_<KEY>; any other key of a service is a secret."""
+    for variable, value in sorted(environ.items()):
+        if not variable.startswith(PREFIX) or not value:
+            continue
+        words = variable.removeprefix(PREFIX).lower()
+        if words in ("store", "contact"):
+            merged[words] = value
+            continue
+        key = next((key for key in OF_SERVICE if words.endswith(f"_{key}")), None)
+        if key:
+            merged["services"].setdefault(words.removesuffix(f"_{key}"), {})[key] = _number(variable, value) if key != "base_url" else value
+        elif words.endswith(("_token", "_password", "_user", "_key")):
+            service, _, secret = words.rpartition("_")
+            merged["services"].setdefault(service, {}).setdefault("secrets", {})[secret] = value
+
+
+def _number(variable: str, value: str) -> float:
+    try:
+        return float(value)
+    except ValueError as error:
+        raise BadSettings(f"{variable}: '{value}' is not a number.") from error
+
+
+def _service(name: str, table: Mapping[str, Any]) -> ServiceSettings:
+    secrets = dict(table.get("secrets", {}))
+    for key, path in table.items():
+        if key.endswith(FILE_OF):
+            secrets.setdefault(key.removesuffix(FILE_OF), _secret(name, path))
+    at_once = table.get("at_once")
+    return ServiceSettings(
+        **{key: table.get(key) for key in OF_SERVICE if key != "at_once"}, at_once=int(at_once) if at_once else None, secrets=secrets
+    )
+
+
+def _secret(name: str, path: str) -> str:
+    try:
+        return Path(path).expanduser().read_text("utf-8").strip()
+    except (OSError, UnicodeDecodeError) as error:
+        raise BadSettings(f"{name}: the secret's file '{path}' cannot be read.", type(error).__name__) from error

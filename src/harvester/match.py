@@ -1,0 +1,122 @@
+"""Rows to targets: which of the things that a survey has near a target is the target.
+
+The target is moved by its proper motion to the survey's epoch: to that of each row where rows have positions of their own, else to the epoch of
+the survey's catalogue. The nearest thing is the match. Ids of one thing (a survey with an id per filter and field) lie within the source's
+`scatter` of one another and are matched together. Everything else inside the radius is a neighbour: kept out and counted.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+from numpy.typing import NDArray
+
+from harvester.payload import SkyObject
+from harvester.target import Target, moved
+
+NEARLY = 0.5
+"""A runner-up not more than this many arcseconds farther than the match makes it ambiguous."""
+J2000_MJD, JULIAN_YEAR = 51544.5, 365.25
+
+
+@dataclass(frozen=True, slots=True)
+class Match:
+    """What of a delivery is one target's: object ids (nearest first), separation of the nearest (arcsec), and what stayed outside."""
+
+    object_ids: tuple[str, ...] = ()
+    separation: float | None = None
+    neighbours: int = 0
+    runner_up: float | None = None
+
+    @property
+    def ambiguous(self) -> bool:
+        """Whether another thing is nearly as near as the match."""
+        return self.separation is not None and self.runner_up is not None and self.runner_up - self.separation <= NEARLY
+
+
+def match(
+    target: Target, rows: pa.Table, objects: Sequence[SkyObject], *, mjd: NDArray[np.float64], radius: float, scatter: float = 0.0
+) -> Match:
+    """Choose the object ids in `rows` (SCHEMA) and `objects` that are `target`.
+
+    `mjd` is the approximate epoch of each row (a day is good enough); `radius` and `scatter` are arcseconds. Objects without a known position
+    match only by an id in `target.ids`.
+    """
+    if objects:
+        found = _from_catalogue(target, objects)
+    else:
+        found = _from_rows(target, rows, mjd)
+    found.sort(key=lambda place: place.separation)
+    inside = [place for place in found if place.separation <= radius]
+    if not inside:
+        return Match()
+    mine = [place for place in inside if place.separation_from(inside[0]) <= scatter or place is inside[0]]
+    others = [place for place in found if place not in mine]
+    runner_up = others[0].separation if others else None
+    return Match(tuple(place.object_id for place in mine), inside[0].separation, len(inside) - len(mine), runner_up)
+
+
+def select(rows: pa.Table, matched: Match) -> pa.Table:
+    """Return the rows of the matched objects."""
+    return rows.filter(pc.is_in(rows["object_id"], value_set=pa.array(matched.object_ids, pa.string())))
+
+
+@dataclass(frozen=True, slots=True)
+class _Place:
+    """An object relative to the target: offsets east and north in arcseconds, at the object's own epoch."""
+
+    object_id: str
+    east: float
+    north: float
+
+    @property
+    def separation(self) -> float:
+        return float(np.hypot(self.east, self.north))
+
+    def separation_from(self, other: _Place) -> float:
+        return float(np.hypot(self.east - other.east, self.north - other.north))
+
+
+def _from_catalogue(target: Target, objects: Sequence[SkyObject]) -> list[_Place]:
+    unique = {thing.object_id: thing for thing in objects}.values()
+    places = []
+    for thing in unique:
+        east, north = _offsets(*target.at(thing.epoch), thing.ra, thing.dec)
+        places.append(_Place(thing.object_id, float(east), float(north)))
+    return places
+
+
+def _from_rows(target: Target, rows: pa.Table, mjd: NDArray[np.float64]) -> list[_Place]:
+    """Each object lies where the median of its rows lies, every row measured against the target at that row's epoch."""
+    ra, dec = (np.array(rows[name].to_numpy(), np.float64) for name in ("ra", "dec"))
+    years = 2000.0 + (mjd - J2000_MJD) / JULIAN_YEAR - target.epoch
+    east, north = _offsets(*moved(target.ra, target.dec, target.pmra, target.pmdec, years=years), ra, dec)
+    ids = np.array(rows["object_id"].to_pylist(), dtype=object)
+    places = []
+    for object_id in dict.fromkeys(ids.tolist()):
+        here = (ids == object_id) & np.isfinite(east)
+        if here.any():
+            places.append(_Place(object_id, float(np.median(east[here])), float(np.median(north[here]))))
+        elif any(object_id in known for known in target.ids.values()):
+            places.append(_Place(object_id, 0.0, 0.0))
+    return places
+
+
+def _offsets(
+    ra0: float | NDArray[np.float64], dec0: float | NDArray[np.float64], ra: float | NDArray[np.float64], dec: float | NDArray[np.float64]
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Return tangent-plane offsets (arcseconds, east and north) of (ra, dec) from (ra0, dec0), all in degrees; infinite beyond 90 degrees.
+
+    >>> [float(round(offset, 3)) for offset in _offsets(10.0, 60.0, 10.001, 60.001)]
+    [1.8, 3.6]
+    """
+    a0, d0, a, d = (np.radians(angle) for angle in (ra0, dec0, ra, dec))
+    cosine = np.sin(d0) * np.sin(d) + np.cos(d0) * np.cos(d) * np.cos(a - a0)
+    scale = np.degrees(3600.0) / np.where(cosine > 0, cosine, np.nan)
+    east = scale * np.cos(d) * np.sin(a - a0)
+    north = scale * (np.cos(d0) * np.sin(d) - np.sin(d0) * np.cos(d) * np.cos(a - a0))
+    return np.where(cosine <= 0, np.inf, east), np.where(cosine <= 0, np.inf, north)
