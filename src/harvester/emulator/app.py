@@ -1,0 +1,188 @@
+"""One WSGI callable that answers as the services do, each under its own host and path.
+
+A service is a module of this package with
+
+    NAME    its short name, as in a fault ("irsa:429:0.2")
+    HOSTS   the real hosts that it stands in for
+    ROUTES  path -> handler(Request) -> Response; a path that ends in "/*" takes everything below it, and itself
+    METHODS optionally, route -> the methods that it takes; every other route takes GET, HEAD and POST
+
+A URL may begin with the real host as its first segment (/irsa.ipac.caltech.edu/cgi-bin/ZTF/...), which is exact, or leave it out: then
+the first service that has the path answers.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
+from http import HTTPStatus
+from importlib import import_module
+from threading import Lock
+from typing import Any, Protocol
+from urllib.parse import parse_qsl
+
+from harvester.emulator.faults import Faults
+from harvester.emulator.sky import Sky
+
+SERVICES = ("gaia", "irsa", "sesame", "simbad")
+FORM = "application/x-www-form-urlencoded"
+TAKEN = ("GET", "HEAD", "POST")
+
+
+class Clock(Protocol):
+    """What the emulator knows of time; the module `time` will do."""
+
+    def time(self) -> float:
+        """Return seconds since 1970."""
+
+    def sleep(self, seconds: float, /) -> None:
+        """Wait."""
+
+
+@dataclass(frozen=True)
+class Request:
+    """What a service is asked. `params` are those of the query string, then those of a form body, with repeats, in order.
+
+    `path` is the path inside the service ("/cgi-bin/ZTF/nph_light_curves"), without the host that may have stood before it; `tail` is what
+    follows a route that ends in "/*". `root` is the URL prefix (no slash at its end) under which this service was reached, so that
+    a Location header or a link can be built: root + "/tap-server/tap/async/1". `host` is the service's real host. `memory` is whatever a
+    service keeps between requests (jobs): one dictionary per Emulator and service. `now` is in seconds since 1970.
+    """
+
+    method: str
+    host: str
+    path: str
+    params: tuple[tuple[str, str], ...]
+    headers: Mapping[str, str]
+    body: bytes
+    root: str
+    tail: str
+    sky: Sky
+    memory: dict[str, Any]
+    now: float = 0.0
+
+    def first(self, name: str, default: str = "") -> str:
+        """Return the first value of a parameter; names fold case, as TAP and IRSA do."""
+        return next(iter(self.every(name)), default)
+
+    def every(self, name: str) -> list[str]:
+        """Return all values of a parameter, in order."""
+        return [value for key, value in self.params if key.casefold() == name.casefold()]
+
+
+@dataclass(frozen=True)
+class Response:
+    """What a service answers."""
+
+    body: bytes = b""
+    content_type: str = "text/plain; charset=utf-8"
+    status: int = 200
+    headers: tuple[tuple[str, str], ...] = field(default=())
+
+
+Handler = Callable[[Request], Response]
+StartResponse = Callable[[str, list[tuple[str, str]]], Any]
+
+
+@dataclass(frozen=True)
+class _Route:
+    service: Any
+    path: str
+    handler: Handler
+
+    def match(self, path: str) -> str | None:
+        """Return the tail of a path that this route takes, or None."""
+        stem = self.path.removesuffix("/*")
+        if path == stem:
+            return ""
+        return path[len(stem) + 1 :] if self.path.endswith("/*") and path.startswith(f"{stem}/") else None
+
+    @property
+    def methods(self) -> tuple[str, ...]:
+        taken: tuple[str, ...] = getattr(self.service, "METHODS", {}).get(self.path, TAKEN)
+        return taken
+
+
+class Emulator:
+    """The WSGI application. `requests` lists (method, path, params) of all that was asked; clear it at will."""
+
+    def __init__(self, sky: Sky | None = None, faults: Faults | None = None, clock: Clock = time) -> None:
+        self.sky, self.faults, self.clock = sky or Sky(), faults or Faults(), clock
+        self.requests: list[tuple[str, str, tuple[tuple[str, str], ...]]] = []
+        services = [import_module(f"{__package__}.{name}") for name in SERVICES]
+        self._routes = [_Route(service, path, handler) for service in services for path, handler in service.ROUTES.items()]
+        self._memory: dict[str, dict[str, Any]] = {service.NAME: {} for service in services}
+        self._counting = Lock()
+
+    def __call__(self, environ: dict[str, Any], start_response: StartResponse) -> Iterable[bytes]:
+        """Answer one request, with whatever fault is due."""
+        method, path, params, body = _received(environ)
+        route, tail, prefix = self._find(path)
+        with self._counting:
+            self.requests.append((method, path, params))
+        if route is None:
+            return _send(Response(self._known().encode(), status=404), method, start_response)
+        if method not in route.methods:
+            return _send(
+                Response(b"method not allowed\n", status=405, headers=(("Allow", ", ".join(route.methods)),)), method, start_response
+            )
+        inside = path.removeprefix(prefix)
+        host = prefix.removeprefix("/") or route.service.HOSTS[0]
+        authority = environ.get("HTTP_HOST") or f"{environ['SERVER_NAME']}:{environ['SERVER_PORT']}"
+        root = f"{environ['wsgi.url_scheme']}://{authority}{prefix}"
+        memory = self._memory[route.service.NAME]
+        request = Request(method, host, inside, params, _headers(environ), body, root, tail, self.sky, memory, self.clock.time())
+        return self._answer(route, request, start_response)
+
+    def _answer(self, route: _Route, request: Request, start_response: StartResponse) -> Iterable[bytes]:
+        fault = self.faults.next_for(route.service.NAME)
+        if fault is None:
+            return _send(route.handler(request), request.method, start_response)
+        broken = fault.strike(lambda: _plain(route.handler(request)), self.clock.sleep)
+        start_response(_status_line(broken.status), broken.headers)
+        return [] if request.method == "HEAD" else broken.body
+
+    def _find(self, path: str) -> tuple[_Route | None, str, str]:
+        """Return the route of a path, its tail, and the host segment that stood before it."""
+        first = path.split("/", 2)[1] if path.startswith("/") else ""
+        named = [route for route in self._routes if first in route.service.HOSTS]
+        prefix = f"/{first}" if named else ""
+        inside = path.removeprefix(prefix)
+        for route in named or self._routes:
+            if (tail := route.match(inside)) is not None:
+                return route, tail, prefix
+        return None, "", prefix
+
+    def _known(self) -> str:
+        lines = [f"/{route.service.HOSTS[0]}{route.path}" for route in self._routes]
+        return "\n".join(["The emulator has no such path. It knows:", *lines, ""])
+
+
+def _received(environ: dict[str, Any]) -> tuple[str, str, tuple[tuple[str, str], ...], bytes]:
+    body = environ["wsgi.input"].read(int(environ.get("CONTENT_LENGTH") or 0))
+    params = parse_qsl(environ.get("QUERY_STRING", ""), keep_blank_values=True)
+    if environ.get("CONTENT_TYPE", "").startswith(FORM):
+        params += parse_qsl(body.decode(), keep_blank_values=True)
+    path = environ["PATH_INFO"].encode("latin-1").decode("utf-8", "replace")
+    return environ["REQUEST_METHOD"], path.rstrip("/") or "/", tuple(params), body
+
+
+def _headers(environ: dict[str, Any]) -> dict[str, str]:
+    sent = {key[5:].replace("_", "-").title(): value for key, value in environ.items() if key.startswith("HTTP_")}
+    return sent | {"Content-Type": environ.get("CONTENT_TYPE", "")}
+
+
+def _plain(response: Response) -> tuple[int, list[tuple[str, str]], bytes]:
+    headers = [("Content-Type", response.content_type), ("Content-Length", str(len(response.body))), *response.headers]
+    return response.status, headers, response.body
+
+
+def _send(response: Response, method: str, start_response: StartResponse) -> Iterator[bytes]:
+    status, headers, body = _plain(response)
+    start_response(_status_line(status), headers)
+    return iter([] if method == "HEAD" else [body])
+
+
+def _status_line(status: int) -> str:
+    return f"{status} {HTTPStatus(status).phrase}"
