@@ -1,0 +1,95 @@
+"""The command line. Commands are imported when they run, so that help and completion are immediate."""
+
+from __future__ import annotations
+
+import importlib
+import sys
+
+import click
+
+from harvester import __version__
+from harvester.cli.options import COMMON, App
+from harvester.errors import ExitStatus, HarvesterError, UsageError
+
+COMMANDS = {
+    "fetch": ("harvester.cli.fetch", "Get photometry now, store it, say what was new."),
+    "export": ("harvester.cli.export", "Write light curves to a file: Parquet or CSV."),
+    "plot": ("harvester.cli.plot", "Draw a light curve: picture or terminal."),
+    "status": ("harvester.cli.status", "Say what is stored, and what fails."),
+    "targets": ("harvester.cli.targets", "The targets that you follow: add, list, show, import, remove."),
+    "sources": ("harvester.cli.sources", "The surveys that can be asked: list, show."),
+    "db": ("harvester.cli.db", "The store itself: info, upgrade."),
+    "emulate": ("harvester.cli.emulate", "Serve the simulated sky on this machine."),
+    "completion": ("harvester.cli.completion", "Print the completion script of a shell."),
+}
+
+
+class Commands(click.Group):
+    """The commands of the table above, each imported only when it is called."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        """Return the names in the order of the table."""
+        return list(COMMANDS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        """Import a command. Its module holds it under its own name."""
+        if cmd_name not in COMMANDS:
+            return None
+        command = getattr(importlib.import_module(COMMANDS[cmd_name][0]), "command")  # noqa: B009 - mypy cannot know
+        return command if isinstance(command, click.Command) else None
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """List the commands without importing them."""
+        with formatter.section("Commands"):
+            formatter.write_dl([(name, text) for name, (_, text) in COMMANDS.items()])
+
+    def resolve_command(self, ctx: click.Context, args: list[str]) -> tuple[str | None, click.Command | None, list[str]]:
+        """Name the nearest command for an unknown one."""
+        from difflib import get_close_matches
+
+        if args and args[0] not in COMMANDS and not args[0].startswith("-"):
+            near = get_close_matches(args[0], COMMANDS, n=1)
+            raise UsageError(f"no command named '{args[0]}'.", f"Did you mean '{near[0]}'?" if near else "", "All commands: harvest --help")
+        return super().resolve_command(ctx, args)
+
+
+@click.group(cls=Commands, params=COMMON(), context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110})
+@click.version_option(__version__, prog_name="harvest", message="%(prog)s %(version)s")
+def harvest() -> None:
+    """Light curves of your targets from many sky surveys, in one schema, in one store.
+
+    \b
+    harvest fetch --source gaia_dr3 --target "RR Lyr"
+    harvest plot --target "RR Lyr"
+    harvest export -o rr_lyr.parquet --target "RR Lyr"
+    """  # noqa: D301 - \b is click's
+
+
+def main(args: list[str] | None = None) -> None:
+    """Run a command and leave with its exit status: the one place where errors become text and status."""
+    sys.exit(status_of(args))
+
+
+def status_of(args: list[str] | None = None) -> int:
+    """Run a command and return its exit status."""
+    from harvester.cli import render
+
+    app = App()
+    try:
+        result = harvest.main(args, prog_name="harvest", standalone_mode=False, obj=app)
+        return int(result) if isinstance(result, int) else ExitStatus.DONE
+    except HarvesterError as error:
+        render.problem("error", error.lines())
+        return error.exit_status
+    except click.ClickException as error:
+        context = getattr(error, "ctx", None)
+        render.problem("error", [error.format_message(), f"Help: {context.command_path if context else 'harvest'} --help"])
+        return ExitStatus.USAGE
+    except (KeyboardInterrupt, click.Abort):
+        render.problem("stopped", ["what was stored is complete; run the same command again for the rest."])
+        return ExitStatus.INTERRUPTED
+    except BrokenPipeError:
+        sys.stderr.close()
+        return ExitStatus.DONE
+    finally:
+        app.close()

@@ -1,0 +1,53 @@
+"""`harvest export`: light curves as files."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import UTC, datetime
+
+import click
+
+from harvester.cli import render
+from harvester.cli.choice import selection
+from harvester.cli.options import App, define, interval_options, source_option, target_option
+
+
+@define("export")
+@click.option(
+    "-o", "--output", required=True, metavar="FILE|-", help="Where to write; - is standard output (CSV unless --format says otherwise)."
+)
+@click.option("--format", "form", metavar="NAME", help="parquet or csv.  [default: by the file's suffix]")
+@target_option(help="Only these targets.  [default: every one]")
+@source_option(help="Only what came from these sources.")
+@click.option("--filter", "filters", multiple=True, metavar="NAME", help="Only these filters, such as 'g(ZTF_DR)'.")
+@interval_options
+@click.option(
+    "--quality", type=click.Choice(["good", "suspect", "all"]), default="all", show_default=True, help="The worst quality to let through."
+)
+def command(
+    app: App,
+    /,
+    output: str,
+    form: str | None,
+    targets: Sequence[str],
+    sources: Sequence[str],
+    filters: Sequence[str],
+    since: float | None,
+    until: float | None,
+    quality: str,
+) -> None:
+    """Write light curves to a file: Parquet or CSV, with units and time scale.
+
+    \b
+    harvest export -o rr_lyr.parquet --target "RR Lyr"
+    harvest export -o - --filter "G(GAIA_DR3)" --quality good
+    """  # noqa: D301 - \b is click's
+    from harvester.export import export
+    from harvester.store import LIGHT_CURVE
+
+    store = app.store()
+    batches = store.read(**selection(store, targets, sources, filters), since=since, until=until, quality=quality)
+    about = store.about() | {"made": datetime.now(UTC).isoformat(timespec="seconds")}
+    points = export(LIGHT_CURVE, batches, output, form=form, about=about)
+    if not app.quiet and output != "-":
+        render.say(f"{points} point{'s' * (points != 1)} in {output}")

@@ -1,0 +1,175 @@
+"""The options that every command has, and what they give: settings, store, client."""
+
+from __future__ import annotations
+
+import logging
+import re
+from collections.abc import Callable
+from contextlib import ExitStack
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime
+from functools import cached_property, wraps
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from harvester import __version__
+from harvester.errors import UsageError, WrongKind
+
+if TYPE_CHECKING:
+    from harvester.config import Settings
+    from harvester.emulator.server import Running
+    from harvester.session import Client
+    from harvester.store import Store
+
+MJD_OF_UNIX = 40587.0
+JD_OF_MJD = 2_400_000.5
+
+
+@dataclass
+class App:
+    """One invocation: what was said on the command line, and what follows from it, made when first wanted."""
+
+    said: dict[str, Any] = field(default_factory=dict)
+    opened: ExitStack = field(default_factory=ExitStack)
+
+    @property
+    def json(self) -> bool:
+        """Whether output is one JSON object a line."""
+        return bool(self.said.get("json"))
+
+    @property
+    def quiet(self) -> bool:
+        """Whether to be silent when all goes well."""
+        return bool(self.said.get("quiet"))
+
+    @property
+    def emulated(self) -> bool:
+        """Whether the simulated sky answers in place of the surveys."""
+        return bool(self.said.get("emulate"))
+
+    @cached_property
+    def settings(self) -> Settings:
+        """The settings of this invocation; with --emulate every service is the emulator's."""
+        from harvester.config import read_settings
+
+        settings = read_settings(store=self.said.get("store"), config=self.said.get("config"), simulated=self.emulated)
+        return self._pointed_at_emulator(settings) if self.emulated else settings
+
+    def store(self, *, create: bool = False) -> Store:
+        """Open the store. `create`: make it if it is not there, and insist on its kind (real or simulated); else take it as it is."""
+        from harvester.store import Store
+
+        store = self.opened.enter_context(Store.open(self.settings.store, simulated=self.emulated if create else None, create=create))
+        if self.emulated and not store.simulated:
+            raise WrongKind(
+                f"the store '{store.place}' is real.", hint="--emulate goes with a store of its own: leave --store out, or name another."
+            )
+        return store
+
+    def client(self) -> Client:
+        """Make the client that all requests of this invocation go through."""
+        from harvester.session import Client
+
+        return self.opened.enter_context(Client(contact=self.settings.contact, version=__version__, loopback_only=self.emulated))
+
+    @cached_property
+    def emulator(self) -> Running:
+        """The simulated sky, served on a free port of this machine while the command runs."""
+        from harvester.emulator.app import Emulator
+        from harvester.emulator.server import serve
+
+        return self.opened.enter_context(serve(Emulator()))
+
+    def close(self) -> None:
+        """Close everything that was opened, last first."""
+        self.opened.close()
+
+    def _pointed_at_emulator(self, settings: Settings) -> Settings:
+        from harvester.harvest import base_urls
+
+        services = {
+            name: replace(
+                settings.service(name), base_url=url.replace("https://", f"{self.emulator.url}/", 1), at_once=8, per_second=1000.0
+            )
+            for name, url in base_urls().items()
+        }
+        return replace(settings, services={**settings.services, **services})
+
+
+def COMMON() -> list[click.Parameter]:  # noqa: N802 - a fresh copy of a constant
+    """Return the options that every command and the program itself take, in any place."""
+
+    def option(*names: str, **attributes: Any) -> click.Option:
+        return click.Option(names, expose_value=False, callback=_keep, **attributes)
+
+    return [
+        option("--store", metavar="PATH|URL", help="The store: a SQLite file or postgresql://...  [default: in your data folder]"),
+        option("--config", metavar="FILE", help="Configuration file in place of ./harvester.toml and your own."),
+        option("--emulate", is_flag=True, help="Ask the simulated sky; needs no network, uses a store of its own."),
+        option("--json", is_flag=True, help="One JSON object a line on standard output."),
+        option("-q", "--quiet", is_flag=True, help="Silent when all goes well."),
+        option("-v", "--verbose", count=True, help="Say every request (-v) and more (-vv)."),
+    ]
+
+
+def define(name: str, **attributes: Any) -> Callable[[Callable[..., Any]], click.Command]:
+    """Declare a command that takes the common options; its function gets the App first."""
+
+    def decorate(function: Callable[..., Any]) -> click.Command:
+        @wraps(function)
+        def with_app(*given: Any, **options: Any) -> Any:
+            return function(click.get_current_context().obj, *given, **options)
+
+        made = click.command(name, cls=click.Command, **attributes)(with_app)
+        made.params += COMMON()
+        return made
+
+    return decorate
+
+
+def target_option(**attributes: Any) -> Callable[[Any], Any]:
+    """Declare --target, several times, completed from the store's names."""
+    return click.option("--target", "-t", "targets", multiple=True, metavar="NAME|RA,DEC|@FILE|-", **attributes)
+
+
+def source_option(**attributes: Any) -> Callable[[Any], Any]:
+    """Declare --source, several times, completed from the registered names."""
+    return click.option("--source", "-s", "sources", multiple=True, metavar="NAME", shell_complete=_complete_source, **attributes)
+
+
+def interval_options(function: Any) -> Any:
+    """Declare --since and --until, each a date or an MJD."""
+    for name in ("until", "since"):
+        function = click.option(f"--{name}", callback=_mjd, metavar="DATE|MJD", help=f"Only epochs {name} then (UTC).")(function)
+    return function
+
+
+def _complete_source(ctx: click.Context, param: click.Parameter, incomplete: str) -> list[str]:
+    from harvester.source import registered
+
+    return [name for name in registered() if name.startswith(incomplete)]
+
+
+def _mjd(ctx: click.Context, param: click.Parameter, value: str | None) -> float | None:
+    """Read '2024-05-01', '2024-05-01T12:00' or an MJD (a JD is told by its size)."""
+    if value is None:
+        return None
+    if re.fullmatch(r"\d+(\.\d*)?", value):
+        number = float(value)
+        return number - JD_OF_MJD if number > JD_OF_MJD else number
+    try:
+        moment = datetime.fromisoformat(value)
+    except ValueError as error:
+        raise UsageError(f"--{param.name}: '{value}' is no date.", hint="Write 2024-05-01, 2024-05-01T12:00 or an MJD.") from error
+    moment = moment.replace(tzinfo=UTC) if moment.tzinfo is None else moment
+    return moment.timestamp() / 86400 + MJD_OF_UNIX
+
+
+def _keep(ctx: click.Context, param: click.Parameter, value: Any) -> None:
+    """Note what was said, before or after the command's name; -v takes effect at once."""
+    if value and param.name:
+        ctx.ensure_object(App).said[param.name] = value
+    if value and param.name == "verbose":
+        logging.basicConfig(level=logging.INFO, format="%(asctime)s %(name)s %(message)s")
+        logging.getLogger("harvester").setLevel(logging.DEBUG if value > 1 else logging.INFO)

@@ -1,0 +1,108 @@
+"""What people and programs read: data on standard output, talk on standard error. The one importer of rich, and only at a terminal."""
+
+from __future__ import annotations
+
+import csv
+import json
+import sys
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from typing import Any
+
+INDENT = {"error": 7, "warning": 9, "stopped": 9}
+STYLE = {"error": "bold red", "warning": "bold yellow", "stopped": "bold yellow"}
+Row = Mapping[str, Any]
+
+
+def problem(word: str, lines: Sequence[str]) -> None:
+    """Say what went wrong on standard error: three lines at most, the first with the word before it."""
+    text = f"\n{' ' * INDENT[word]}".join(line for part in lines for line in part.splitlines())
+    if sys.stderr.isatty():
+        from rich.console import Console
+        from rich.text import Text
+
+        Console(stderr=True, highlight=False).print(Text.assemble((f"{word}:", STYLE[word]), f" {text}"), soft_wrap=True)
+    else:
+        sys.stderr.write(f"{word}: {text}\n")
+
+
+def say(text: str) -> None:
+    """Say something that is no data."""
+    sys.stderr.write(f"{text}\n")
+
+
+def table(rows: Sequence[Row], columns: Sequence[str], *, as_json: bool = False, right: Sequence[str] = ()) -> None:
+    """Print rows: JSON objects a line, a rich table at a terminal, tab-separated text elsewhere. `right` columns are numbers."""
+    if as_json:
+        objects(rows)
+    elif sys.stdout.isatty():
+        _rich_table(rows, columns, right)
+    else:
+        writer = csv.writer(sys.stdout, delimiter="\t", lineterminator="\n")
+        writer.writerow(columns)
+        writer.writerows([_word(row.get(name)) for name in columns] for row in rows)
+
+
+def objects(rows: Sequence[Row]) -> None:
+    """Print one JSON object a line."""
+    for row in rows:
+        sys.stdout.write(json.dumps(row, ensure_ascii=False, default=str) + "\n")
+
+
+def facts(pairs: Sequence[tuple[str, Any]], *, as_json: bool = False) -> None:
+    """Print what is known of one thing, a line each."""
+    if as_json:
+        objects([{name.replace(" ", "_"): value for name, value in pairs}])
+        return
+    width = max(len(name) for name, _ in pairs)
+    for name, value in pairs:
+        lines = str(_word(value)).splitlines() or [""]
+        sys.stdout.write(f"{name:<{width}}  {lines[0]}\n" + "".join(f"{'':<{width}}  {line}\n" for line in lines[1:]))
+
+
+def lines(text: Sequence[str]) -> None:
+    """Print lines as they are."""
+    sys.stdout.write("".join(f"{line}\n" for line in text))
+
+
+@contextmanager
+def progress(total: int, what: str, *, quiet: bool = False) -> Iterator[Callable[[str], None]]:
+    """Show a bar on a terminal's standard error; the function given takes a step and says what was done."""
+    if quiet or not sys.stderr.isatty() or total == 0:
+        yield lambda _: None
+        return
+    from rich.console import Console
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
+
+    columns = (
+        SpinnerColumn(),
+        TextColumn("{task.description}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TimeElapsedColumn(),
+        TextColumn("{task.fields[last]}"),
+    )
+    with Progress(*columns, console=Console(stderr=True), transient=True) as bar:
+        task = bar.add_task(what, total=total, last="")
+        yield lambda done: bar.update(task, advance=1, last=done)
+
+
+def _rich_table(rows: Sequence[Row], columns: Sequence[str], right: Sequence[str]) -> None:
+    from rich import box
+    from rich.console import Console
+    from rich.table import Table
+
+    shown = Table(box=box.SIMPLE_HEAD, pad_edge=False)
+    for name in columns:
+        shown.add_column(name, justify="right" if name in right else "left", overflow="fold")
+    for row in rows:
+        shown.add_row(*(str(_word(row.get(name))) for name in columns))
+    Console(highlight=False).print(shown)
+
+
+def _word(value: Any) -> Any:
+    if value is None:
+        return ""
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    return ", ".join(str(part) for part in value) if isinstance(value, (list, tuple)) else value

@@ -1,0 +1,120 @@
+"""`harvest targets`: what you follow."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from harvester.cli import render
+from harvester.cli.choice import read_wanted, resolved, stored_target
+from harvester.cli.options import COMMON, App, define, target_option
+from harvester.errors import ExitStatus, UsageError
+from harvester.target import Target
+
+if TYPE_CHECKING:
+    pass
+
+COLUMNS = ("name", "ra", "dec", "epoch", "pmra", "pmdec", "parallax", "points", "aliases")
+NUMBERS = ("ra", "dec", "epoch", "pmra", "pmdec", "parallax", "points")
+MOST_ALIASES = 4
+
+
+@click.group("targets", params=COMMON())
+def command() -> None:
+    """Add, list, show, import and remove the targets that you follow."""
+
+
+@define("add")
+@target_option(help="Name, position (ICRS), file with one a line, or -.", required=True)
+@click.option("--name", metavar="TEXT", help="What to call a target that is given by its position.")
+@click.option("--pmra", type=float, metavar="MAS/YR", help="Proper motion in right ascension, with cos(dec).")
+@click.option("--pmdec", type=float, metavar="MAS/YR", help="Proper motion in declination.")
+@click.option("--parallax", type=float, metavar="MAS")
+@click.option("--epoch", type=float, metavar="YEAR", help="Julian year of the position.  [default: 2000]")
+def add(app: App, /, targets: Sequence[str], name: str | None, **values: float | None) -> int:
+    """Follow targets, without asking any survey yet.
+
+    \b
+    harvest targets add --target "RR Lyr"
+    harvest targets add --target 269.452077,+4.693365 --name "Barnard's star" --pmra -801.551 --pmdec 10362.394
+    """  # noqa: D301 - \b is click's
+    given = {key: value for key, value in values.items() if value is not None}
+    wanted = read_wanted(targets)
+    if (given or name) and (len(wanted) != 1 or isinstance(wanted[0], str)):
+        raise UsageError("--name, --pmra, --pmdec, --parallax and --epoch go with one --target that is a position.")
+    if isinstance(wanted[0], Target):
+        wanted[0] = replace(wanted[0], **given, **({"name": name} if name else {}))  # type: ignore[arg-type]
+    return _follow(app, wanted)
+
+
+@define("import")
+@click.option("--file", "file", required=True, metavar="FILE|-", help="CSV with name, ra, dec ..., or one name or position a line.")
+def import_(app: App, /, file: str) -> int:
+    """Follow every target of a file (an example: configs/targets.example.csv)."""
+    return _follow(app, read_wanted([file if file == "-" else f"@{file}"]))
+
+
+@define("list")
+def list_(app: App, /) -> None:
+    """List the targets with their positions and points."""
+    store = app.store()
+    points = store.points()
+    render.table([_row(target, points.get(target.name, 0)) for target in store.targets()], COLUMNS, as_json=app.json, right=NUMBERS)
+
+
+@define("show")
+@target_option(help="Which ones.", required=True)
+def show(app: App, /, targets: Sequence[str]) -> None:
+    """Show all that is known of a target."""
+    store = app.store()
+    points = store.points()
+    for text in targets:
+        target = stored_target(store, text)
+        ids = [(f"id {survey}", found) for survey, found in sorted(target.ids.items())]
+        row = _row(target, points.get(target.name, 0))
+        render.facts([(key, row[key]) for key in COLUMNS[:-1]] + [("aliases", target.aliases), *ids], as_json=app.json)
+
+
+@define("remove")
+@target_option(help="Which ones.", required=True)
+@click.option("--with-photometry", is_flag=True, help="Remove their stored light curves as well.")
+def remove(app: App, /, targets: Sequence[str], with_photometry: bool) -> None:
+    """Stop following targets. Stored photometry is lost only when you say so."""
+    store = app.store()
+    for name in [stored_target(store, text).name for text in targets]:
+        points = store.remove_target(name, force=with_photometry)
+        if not app.quiet:
+            render.say(f"removed {name}" + (f" and {points} points" if points else ""))
+
+
+def _follow(app: App, wanted: Sequence[Target | str]) -> int:
+    store = app.store(create=True)
+    before = len(store.targets())
+    found, unknown = resolved(app, wanted, store, app.client())
+    added = len(store.targets()) - before
+    if not app.quiet:
+        render.say(f"{added} target{'s' * (added != 1)} added, {len(found) - added} already followed.")
+    if not unknown:
+        return ExitStatus.DONE
+    return ExitStatus.PARTIAL if found else ExitStatus.FAILED
+
+
+def _row(target: Target, points: int) -> dict[str, Any]:
+    shown = target.aliases[:MOST_ALIASES]
+    more = [f"and {len(target.aliases) - MOST_ALIASES} more"] if len(target.aliases) > MOST_ALIASES else []
+    numbers = {key: getattr(target, key) for key in ("epoch", "pmra", "pmdec", "parallax")}
+    return {
+        "name": target.name,
+        "ra": round(target.ra, 7),
+        "dec": round(target.dec, 7),
+        **numbers,
+        "points": points,
+        "aliases": [*shown, *more],
+    }
+
+
+for subcommand in (add, import_, list_, show, remove):
+    command.add_command(subcommand)

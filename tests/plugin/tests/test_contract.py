@@ -1,0 +1,1 @@
+from harvester.testing import *  # noqa: F403
