@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -132,13 +133,16 @@ def summary(outcomes: Sequence[Outcome], store: str) -> str:
     words = [f"{new} new point{'s' * (new != 1)}" if new else "Nothing new"]
     words += [f"{revised} revised"] if revised else []
     words += [f"{held} in quarantine"] if held else []
-    return f"{', '.join(words)}. Store: {without_password(store)}"
+    return f"{', '.join(words)}. Store: {shown(store)}"
 
 
-def without_password(place: str) -> str:
-    """Return a store's path or URL with no password in it."""
+def shown(place: str) -> str:
+    """Return a store's path or URL as it may be shown: without a password, the home folder as ~."""
     head, at, tail = place.rpartition("@")
-    return f"{head.rpartition(':')[0]}:***@{tail}" if at and "://" in head and head.count(":") > 1 else place
+    if "://" in place:
+        return f"{head.rpartition(':')[0]}:***@{tail}" if at and head.count(":") > 1 else place
+    home = str(Path.home())
+    return f"~{place.removeprefix(home)}" if place.startswith(f"{home}/") else place
 
 
 def status(outcomes: Sequence[Outcome], unknown: int) -> int:

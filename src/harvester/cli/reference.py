@@ -7,15 +7,19 @@ from __future__ import annotations
 
 import re
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
+from copy import copy
+from functools import partial
 from importlib.metadata import EntryPoint
 from pathlib import Path
 
 import click
 
+from harvester.cli.options import COMMON
 from harvester.source import describe, load, registered
 
 PACKAGE = "harvester"
+EXAMPLE = "tests/plugin/src/tiny_survey/tiny.py"
 SCHEMA_TABLE = """\
 | column | meaning |
 |---|---|
@@ -48,12 +52,15 @@ def command_reference() -> str:
     return "\n\n".join(f"```text\n{text}\n```" for text in _helps(harvest, context))
 
 
-PARTS: dict[str, Callable[[], str]] = {"sources": source_table, "schema": schema_table, "commands": command_reference}
+def example_source(root: Path) -> str:
+    """Return the whole file of the source that our tests install as an outsider's."""
+    return f"```python\n{(root / EXAMPLE).read_text('utf-8')}```"
 
 
-def renewed(text: str) -> str:
-    """Return a page with its generated parts made anew."""
-    for name, make in PARTS.items():
+def renewed(text: str, root: Path) -> str:
+    """Return a page with its generated parts made anew; `root` is the checkout that it stands in."""
+    parts = {"sources": source_table, "schema": schema_table, "example": partial(example_source, root), "commands": command_reference}
+    for name, make in parts.items():
         begin, end = f"<!-- {name}: generated -->", f"<!-- {name}: end -->"
         text = re.sub(f"{begin}.*?{end}", lambda _, b=begin, m=make, e=end: f"{b}\n{m()}\n{e}", text, flags=re.DOTALL)  # type: ignore[misc]
     return text
@@ -66,12 +73,20 @@ def _source_row(entry: EntryPoint) -> str:
 
 
 def _helps(command: click.Command, context: click.Context) -> Iterator[str]:
-    yield command.get_help(context)
+    """Yield the help of a command and of those below it; the options that all have stand at the first alone."""
+    yield _own(command, context).get_help(context)
     if isinstance(command, click.Group):
         for name in command.list_commands(context):
             inner = command.get_command(context, name)
             if inner:
                 yield from _helps(inner, click.Context(inner, parent=context, info_name=name, max_content_width=100, terminal_width=100))
+
+
+def _own(command: click.Command, context: click.Context) -> click.Command:
+    shared = {option.name for option in COMMON()} if context.parent else set()
+    shown = copy(command)
+    shown.params = [option for option in command.params if option.name not in shared]
+    return shown
 
 
 def main(arguments: list[str]) -> int:
@@ -83,7 +98,7 @@ def main(arguments: list[str]) -> int:
             continue
         path = Path(name)
         text = path.read_text("utf-8")
-        if (new := renewed(text)) != text:
+        if (new := renewed(text, path.resolve().parent)) != text:
             stale.append(name)
             if not check:
                 path.write_text(new, "utf-8")

@@ -28,7 +28,15 @@ def command(app: App, /, targets: Sequence[str]) -> None:
 def as_row(state: Mapping[str, Any]) -> dict[str, Any]:
     """Return one line of the status: what happened last, what is stored, what is wrong."""
     newest = None if state["newest"] is None else f"{state['newest']:.4f}"
-    filters = [f"{name} {points}" for name, points in state["points_by_filter"].items()]
+    filters = " ".join(name.partition("(")[0] for name in state["points_by_filter"])
+    when = state["when"][:16].replace("T", " ")
     wrong = f" ({state['failures']} in a row)" if state["failures"] > 1 else ""
     outcome = f"{state['outcome']}: {state['error']}" if state["error"] else state["outcome"]
-    return {**state, "outcome": outcome, "newest": newest, "filters": filters, "message": state["message"].partition("\n")[0] + wrong}
+    return {
+        **state,
+        "outcome": outcome,
+        "when": when,
+        "newest": newest,
+        "filters": filters,
+        "message": state["message"].partition("\n")[0] + wrong,
+    }
