@@ -27,7 +27,7 @@ def emulator(running, monkeypatch):
     app.requests.clear()
     monkeypatch.setattr(App, "emulator", server)
     yield app
-    app.faults = Faults()
+    app.faults, app.recordings = Faults(), []
 
 
 class Harvest:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Sequence
+from pathlib import Path
 from threading import Event
 
 import click
@@ -18,21 +19,24 @@ from harvester.errors import UsageError
 @click.option(
     "--fault", "faults", multiple=True, metavar="SERVICE:FAULT[=VALUE][:WHEN]", help="Misbehave: irsa:429:0.2 strikes one in five."
 )
+@click.option("--recordings", metavar="FOLDER", help="Replay recorded answers (FOLDER/index.toml) before the simulated ones.")
 @click.option("--list-faults", is_flag=True, help="Explain the faults there are.")
-def command(app: App, /, port: int, faults: Sequence[str], list_faults: bool) -> None:
+def command(app: App, /, port: int, faults: Sequence[str], recordings: str | None, list_faults: bool) -> None:
     """Serve the simulated sky on this machine until Ctrl-C.
 
     Each service answers below its own host's name, such as http://127.0.0.1:8765/gea.esac.esa.int/tap-server/tap/sync.
     """
     from harvester.emulator import faults as known
     from harvester.emulator.app import Emulator
+    from harvester.emulator.recordings import read_recordings
     from harvester.emulator.server import serve
 
     if list_faults:
         render.lines((known.__doc__ or "").splitlines())
         return
+    recorded = read_recordings(Path(recordings)) if recordings else ()
     try:
-        with serve(Emulator(faults=known.Faults.parse(faults)), port) as server:
+        with serve(Emulator(faults=known.Faults.parse(faults), recordings=recorded), port) as server:
             render.lines([server.url])
             sys.stdout.flush()
             Event().wait()

@@ -14,7 +14,7 @@ the first service that has the path answers.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from http import HTTPStatus
 from importlib import import_module
@@ -23,6 +23,7 @@ from typing import Any, Protocol
 from urllib.parse import parse_qsl
 
 from harvester.emulator.faults import Faults
+from harvester.emulator.recordings import Recording
 from harvester.emulator.sky import Sky
 
 SERVICES = ("gaia", "irsa", "sesame", "simbad")
@@ -105,10 +106,16 @@ class _Route:
 
 
 class Emulator:
-    """The WSGI application. `requests` lists (method, path, params) of all that was asked; clear it at will."""
+    """The WSGI application. `requests` lists (method, path, params) of all that was asked; clear it at will.
 
-    def __init__(self, sky: Sky | None = None, faults: Faults | None = None, clock: Clock = time) -> None:
+    `recordings` answer before the simulated services do.
+    """
+
+    def __init__(
+        self, sky: Sky | None = None, faults: Faults | None = None, clock: Clock = time, *, recordings: Sequence[Recording] = ()
+    ) -> None:
         self.sky, self.faults, self.clock = sky or Sky(), faults or Faults(), clock
+        self.recordings = list(recordings)
         self.requests: list[tuple[str, str, tuple[tuple[str, str], ...]]] = []
         services = [import_module(f"{__package__}.{name}") for name in SERVICES]
         self._routes = [_Route(service, path, handler) for service in services for path, handler in service.ROUTES.items()]
@@ -121,6 +128,9 @@ class Emulator:
         route, tail, prefix = self._find(path)
         with self._counting:
             self.requests.append((method, path, params))
+        recorded = next((recording for recording in self.recordings if recording.answers(path, params)), None)
+        if recorded:
+            return _send(Response(recorded.body.read_bytes(), recorded.content_type, recorded.status), method, start_response)
         if route is None:
             return _send(Response(self._known().encode(), status=404), method, start_response)
         if method not in route.methods:
