@@ -12,6 +12,7 @@ from copy import copy
 from functools import partial
 from importlib.metadata import EntryPoint
 from pathlib import Path
+from typing import Any
 
 import click
 
@@ -20,6 +21,7 @@ from harvester.source import describe, load, registered
 
 PACKAGE = "harvester"
 EXAMPLE = "tests/plugin/src/tiny_survey/tiny.py"
+WIDTH: dict[str, Any] = {"max_content_width": 100, "terminal_width": 100}
 SCHEMA_TABLE = """\
 | column | meaning |
 |---|---|
@@ -48,7 +50,7 @@ def command_reference() -> str:
     """Return the usage of every command."""
     from harvester.cli import harvest
 
-    context = click.Context(harvest, info_name="harvest", max_content_width=100, terminal_width=100)
+    context = click.Context(harvest, info_name="harvest", **(harvest.context_settings | WIDTH))
     return "\n\n".join(f"```text\n{text}\n```" for text in _helps(harvest, context))
 
 
@@ -79,7 +81,7 @@ def _helps(command: click.Command, context: click.Context) -> Iterator[str]:
         for name in command.list_commands(context):
             inner = command.get_command(context, name)
             if inner:
-                yield from _helps(inner, click.Context(inner, parent=context, info_name=name, max_content_width=100, terminal_width=100))
+                yield from _helps(inner, click.Context(inner, parent=context, info_name=name, **WIDTH))
 
 
 def _own(command: click.Command, context: click.Context) -> click.Command:
