@@ -87,9 +87,11 @@ def test_what_is_no_number_becomes_infinite_and_null_stays_null():
 
 
 def test_whole_numbers_may_be_hexadecimal():
-    assert integer(column("0x2", "516", None, "0x8000", "007")).to_pylist() == [2, 516, None, 32768, 7]
-    with pytest.raises(Malformed, match=r"4\.5"):
-        integer(column("4.5"))
+    assert integer(column("0x2", "516", None, "0x8000", "007", "32768.0")).to_pylist() == [2, 516, None, 32768, 7, 32768]
+
+
+def test_what_is_no_whole_number_is_not_known():
+    assert integer(column("4.5", "junk", "0xzz", "-1")).to_pylist() == [None] * 4
 
 
 def test_truth_is_read_in_every_spelling_and_null_is_false():

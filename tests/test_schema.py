@@ -56,6 +56,15 @@ def test_a_limit_is_a_row_of_its_own_without_magnitude_or_flux():
     assert (row["upper_limit"], row["limiting_mag"], row["mag"], row["flux"]) == (True, 20.5, None, None)
 
 
+def test_a_magnitude_served_beside_a_flux_that_is_not_positive_is_none():
+    (row,) = conformed(GOOD | {"flux": -2.0, "flux_err": 1.0}).rows.to_pylist()
+    assert (row["flux"], row["mag"], row["mag_err"]) == (-2.0, None, None)
+
+
+def test_a_quality_that_the_source_could_not_tell_is_suspect():
+    assert conformed(GOOD | {"quality": 0}, GOOD | {"quality": None}).rows["quality"].to_pylist() == [0, 1]
+
+
 def test_nan_is_missing():
     (row,) = conformed(GOOD | {"mag_err": math.nan}).rows.to_pylist()
     assert row["mag_err"] is None

@@ -10,7 +10,7 @@ import hashlib
 import io
 import re
 import zipfile
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Any
@@ -25,7 +25,10 @@ from harvester.errors import Malformed
 
 NULL_WORDS = ["", "null", "NULL", "nan", "NaN", "NAN", "--", "None"]
 PLAIN_NUMBER = r"^\s*[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?\s*$"
-MAX_UNPACKED = 2 << 30
+TABLES = (".csv", ".ecsv", ".fits", ".vot", ".votable", ".xml")
+"""Endings of members that hold data; an archive may bring a manifest besides."""
+MAX_UNPACKED = 256 << 20
+BOM = b"\xef\xbb\xbf"
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,6 +41,8 @@ class SkyObject:
     epoch: float = 2000.0
     pmra: float = 0.0
     pmdec: float = 0.0
+    has_photometry: bool | None = None
+    """What the survey says of it; an answer without photometry of a thing that is said to have some is suspicious."""
 
 
 @dataclass(frozen=True)
@@ -88,26 +93,28 @@ def read_members(payload: Payload, *required: str) -> Iterator[tuple[str, pa.Tab
         return
     try:
         with zipfile.ZipFile(io.BytesIO(payload.body)) as archive:
-            members = [member for member in archive.infolist() if not member.is_dir()]
+            members = [member for member in archive.infolist() if member.filename.lower().endswith(TABLES)]
             if sum(member.file_size for member in members) > MAX_UNPACKED:
-                raise _malformed(payload, "the archive unpacks to more than 2 GiB")
+                raise _malformed(payload, "the archive unpacks to more than 256 MiB")
             for member in members:
                 yield member.filename, _read(archive.read(member), payload, required)
     except (zipfile.BadZipFile, EOFError, OSError, NotImplementedError, zipfile.zlib.error) as error:  # type: ignore[attr-defined]
         raise _malformed(payload, f"the zip archive is broken or cut off ({error})") from error
 
 
-def require(table: pa.Table, *names: str) -> None:
-    """Raise Malformed, naming them, if columns are missing."""
+def require(table: pa.Table, *names: str, payload: Payload | None = None) -> None:
+    """Raise Malformed, naming them, if columns are missing; `payload` is the answer that lacks them."""
     missing = [name for name in names if name not in table.column_names]
     if missing:
         seen = ", ".join(table.column_names)[:100]
-        raise Malformed(f"columns missing: {', '.join(missing)}.", f"Received: {seen}", "The service has changed, or cut its answer.")
+        raise Malformed(
+            f"columns missing: {', '.join(missing)}.", f"Received: {seen}", "The service has changed, or cut its answer.", payload=payload
+        )
 
 
 def text(column: pa.ChunkedArray) -> pa.ChunkedArray:
-    """Return a column as text: ids of 64 bits keep every digit."""
-    return pc.cast(column, pa.string())
+    """Return a column as text without blanks around it: ids of 64 bits keep every digit."""
+    return pc.utf8_trim_whitespace(pc.cast(column, pa.string()))
 
 
 def number(column: pa.ChunkedArray) -> pa.ChunkedArray:
@@ -126,12 +133,12 @@ def numpy(column: pa.ChunkedArray) -> NDArray[np.float64]:
 def integer(column: pa.ChunkedArray) -> pa.ChunkedArray:
     """Return a column of whole numbers as int64, decimal or hexadecimal ("0x2"), as some services print bit masks.
 
-    Raises Malformed for text that is no whole number.
+    Text that is no whole number becomes null: flags that nobody can read make a point suspect (see `conform`), not good.
     """
     if not pa.types.is_string(column.type):
-        return pc.cast(column, pa.int64())
+        return pc.cast(column, pa.int64(), safe=False)
     words = pc.unique(column).drop_null()
-    values = pa.array([_whole(word) for word in words.to_pylist()], pa.int64())
+    values = pa.array([_whole(word.strip()) for word in words.to_pylist()], pa.int64())
     return pc.take(values, pc.index_in(column, value_set=words))
 
 
@@ -149,38 +156,52 @@ def mapped(column: pa.ChunkedArray, words: Mapping[str, str]) -> pa.ChunkedArray
     return pc.coalesce(pc.take(pa.array(list(words.values())), index), trimmed)
 
 
+def words(*parts: str | pa.ChunkedArray) -> pa.ChunkedArray:
+    """Return a column that joins words and columns by blanks, as flags are kept; null is nothing."""
+    columns = [part if isinstance(part, str) else pc.fill_null(text(part), "") for part in parts]
+    return pc.binary_join_element_wise(*columns, " ")
+
+
 def constant(value: Any, rows: int) -> pa.Array:
     """Return a column that says the same in every row."""
     return pa.repeat(pa.scalar(value), rows)
 
 
-def joined(tables: Sequence[pa.Table]) -> pa.Table:
-    """Return the tables one below the other; an empty photometry table for none."""
+def from_members(payload: Payload, parse: Callable[[str, pa.Table], Sequence[pa.Table]], *required: str) -> pa.Table:
+    """Return what `parse(name, table)` makes of each member of an archive (see `read_members`), one below the other."""
+    tables = [part for name, table in read_members(payload, *required) for part in parse(name, table)]
     return pa.concat_tables(tables) if tables else pa.table({name: pa.array([], pa.string()) for name in ("passband", "time", "object_id")})
 
 
 def sky_objects(rows: pa.Table, object_id: str, ra: str, dec: str, *rest: str) -> tuple[SkyObject, ...]:
-    """Return the objects of a catalogue's table, from its columns for id, ra, dec and, in this order, epoch, pmra, pmdec; null is no motion."""
-    places = (pc.fill_null(number(rows[name]), 0.0).to_pylist() for name in (ra, dec, *rest))
-    return tuple(SkyObject(*values) for values in zip(text(rows[object_id]).to_pylist(), *places, strict=True))
+    """Return the objects of a catalogue's table, from its columns for id, ra, dec and, in this order, epoch, pmra, pmdec, has_photometry.
+
+    Null is no proper motion. Raises Malformed for a thing without id, position or epoch.
+    """
+    sure, unsure = (object_id, ra, dec, *rest[:1]), rest[1:3]
+    if any(rows[name].null_count for name in sure):
+        raise Malformed("a catalogue lists a thing without id, position or epoch.")
+    places = [number(rows[name]).to_pylist() for name in sure[1:]] + [pc.fill_null(number(rows[name]), 0.0).to_pylist() for name in unsure]
+    said = [truth(rows[name]).to_pylist() for name in rest[3:4]]
+    return tuple(SkyObject(*values) for values in zip(text(rows[object_id]).to_pylist(), *places, *said, strict=True))
 
 
-def _whole(word: str) -> int:
-    try:
-        return int(word, 16) if word.strip().lower().startswith("0x") else int(word)
-    except ValueError as error:
-        raise Malformed(f"'{word[:40]}' stands where a whole number is expected.") from error
+def _whole(word: str) -> int | None:
+    if re.fullmatch(r"0[xX][0-9a-fA-F]{1,15}", word):
+        return int(word, 16)
+    return int(word.partition(".")[0]) if re.fullmatch(r"\d{1,18}(\.0*)?", word) else None
 
 
 def _read(body: bytes, payload: Payload, required: tuple[str, ...]) -> pa.Table:
-    start = body[:2048].lstrip(b"\xef\xbb\xbf \t\r\n")
+    body = body.removeprefix(BOM)
+    start = body[:2048].lstrip(b" \t\r\n")
     if not start:
         return pa.table({name: pa.array([], pa.string()) for name in required})
     if start.startswith(b"<"):
         table = _read_votable(body, start, payload)
     else:
         table = _read_csv(body, payload)
-    require(table, *required)
+    require(table, *required, payload=payload)
     return table
 
 

@@ -71,7 +71,8 @@ def conform(table: pa.Table, *, survey: str, time_system: TimeSystem, bands: Map
 
     Casts to the schema's types, turns NaN into null, spells the filter, derives flux (uJy) from magnitude and back by the passband's zero
     point, gives every row an `observation_id`. `bands` are the survey's passbands, those of `passbands.toml` unless given. Raises Malformed
-    for a table that is no photometry: unknown, missing or duplicate columns, wrong types.
+    for a table that is no photometry: unknown, missing or duplicate columns, wrong types. A quality that the source could not tell (null) is
+    suspect; a source that grades nothing leaves the column out.
     """
     known = passbands(survey) if bands is None else bands
     typed = _typed(table)
@@ -90,7 +91,7 @@ def _typed(table: pa.Table) -> pa.Table:
         )
     columns = {name: _column(table, name, kind) for name, kind in SURVEY_COLUMNS.items()}
     columns["upper_limit"] = pc.fill_null(columns["upper_limit"], False)
-    columns["quality"] = pc.fill_null(columns["quality"], GOOD)
+    columns["quality"] = pc.fill_null(columns["quality"], SUSPECT if "quality" in table.column_names else GOOD)
     return pa.table(columns)
 
 
@@ -166,6 +167,8 @@ def _fill(here: np.ndarray, values: dict[str, np.ndarray], zero_point_jy: float)
     mag, mag_err, flux, flux_err = values.values()
     to_flux = here & np.isnan(flux) & ~np.isnan(mag)
     to_mag = here & np.isnan(mag) & (flux > 0)
+    faint = here & (flux <= 0)
+    mag[faint] = mag_err[faint] = np.nan
     flux[to_flux] = brightness.flux_from_mag(mag[to_flux], zero_point_jy)
     flux_err[to_flux] = brightness.flux_err_from_mag(mag[to_flux], mag_err[to_flux], zero_point_jy)
     mag[to_mag] = brightness.mag_from_flux(flux[to_mag], zero_point_jy)

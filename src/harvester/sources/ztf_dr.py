@@ -13,6 +13,7 @@ from collections.abc import Iterator
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from harvester.errors import Malformed
 from harvester.payload import Payload, constant, integer, mapped, number, read_table, text
 from harvester.source import Http, Pace, Query, Source, TimeSystem
 
@@ -43,14 +44,12 @@ class ZtfDr(Source):
         radius = query.radius + query.target.speed * HALF_SPAN
         window = {} if query.since is None and query.until is None else {"TIME": f"{query.since or '-Inf'} {query.until or 'Inf'}"}
         answer = http.get(PATH, POS=f"CIRCLE {ra:.6f} {dec:.6f} {radius / 3600:.6f}", COLLECTION=RELEASE, FORMAT="CSV", **window)
-        if is_empty(answer) and dec > SOUTHERN_LIMIT:
-            control = http.get(PATH, ID=CONTROL, COLLECTION=RELEASE, FORMAT="CSV")
-            if is_empty(control):
-                answer = answer.about(doubt="no rows, but none for an object that certainly has some either: the service is failing")
+        if not detections(answer).num_rows and dec > SOUTHERN_LIMIT and not alive(http):
+            answer = answer.about(doubt="no rows, but none for an object that certainly has some either: the service is failing")
         yield answer
 
     def normalise(self, payload: Payload) -> pa.Table:
-        rows = read_table(payload.about(body=b"") if is_empty(payload) else payload, *COLUMNS)
+        rows = detections(payload)
         catflags = integer(rows["catflags"])
         bad = pc.not_equal(pc.bit_wise_and(catflags, BAD_EPOCH), 0)
         table = {
@@ -72,10 +71,17 @@ class ZtfDr(Source):
         return pa.table(table)
 
 
-def is_empty(payload: Payload) -> bool:
-    """Whether the service served no row: nothing, a header only, or a sentence instead."""
-    body = payload.body.strip().lower()
-    return not body or body.startswith(NO_ROWS) or (b"\n" not in body and body.startswith(b"oid,"))
+def detections(payload: Payload) -> pa.Table:
+    """The rows of an answer; the service says that there are none with nothing, a header only, or a sentence."""
+    return read_table(payload.about(body=b"") if payload.body.strip().lower().startswith(NO_ROWS) else payload, *COLUMNS)
+
+
+def alive(http: Http) -> bool:
+    """Whether the service has rows of an object that certainly has some."""
+    try:
+        return bool(detections(http.get(PATH, ID=CONTROL, COLLECTION=RELEASE, FORMAT="CSV")).num_rows)
+    except Malformed:
+        return False
 
 
 def flags(rows: pa.Table) -> pa.ChunkedArray:
