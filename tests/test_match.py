@@ -17,8 +17,8 @@ def rows_at(*places):
     return pa.Table.from_pylist(table, schema=SCHEMA)
 
 
-def matched(target, rows, objects=(), *, radius=1.5, scatter=0.0, mjd=51544.5):
-    return match(target, rows, objects, mjd=np.full(rows.num_rows, mjd), radius=radius, scatter=scatter)
+def matched(target, rows, objects=(), *, radius=1.5, mjd=51544.5, **more):
+    return match(target, rows, objects, mjd=np.full(rows.num_rows, mjd), radius=radius, **more)
 
 
 def test_the_nearest_thing_is_the_match_and_others_are_neighbours():
@@ -78,5 +78,22 @@ def test_right_ascension_wraps_and_poles_are_places():
 
 def test_ids_without_a_position_match_only_when_already_known():
     rows = rows_at(("known", None, None), ("stranger", None, None))
-    assert matched(Target("star", 150.0, 2.0, ids={"X": ("known",)}), rows).object_ids == ("known",)
+    assert matched(STAR, rows, known=("known",)).object_ids == ("known",)
     assert matched(STAR, rows).object_ids == ()
+
+
+def test_a_window_without_the_known_thing_does_not_make_its_neighbour_the_target():
+    rows = rows_at(("neighbour", 150.0, 2.0 + 1.2 * ARCSEC))
+    assert matched(STAR, rows, known=("mine",), windowed=True).object_ids == ()
+    assert matched(STAR, rows, known=("mine",), windowed=True).neighbours == 1
+    assert matched(STAR, rows, known=(), windowed=True).object_ids == ("neighbour",)
+
+
+def test_what_was_the_target_before_is_it_again():
+    rows = rows_at(("known", 150.0, 2.0 + 0.4 * ARCSEC), ("nearer", 150.0, 2.0 + 0.2 * ARCSEC))
+    assert matched(STAR, rows, known=("known",)).object_ids == ("known",)
+
+
+def test_a_row_without_a_time_still_has_a_place():
+    rows = rows_at(("x", 150.0, 2.0), ("far", 150.0, 2.0 + 1.4 * ARCSEC))
+    assert match(Target("s", 150.0, 2.0, pmra=5.0), rows, (), mjd=np.array([np.nan, 51544.5]), radius=1.5).object_ids == ("x",)

@@ -8,7 +8,7 @@ from conftest import needs_recordings
 
 from harvester.delivery import deliver, with_bjd_tdb
 from harvester.errors import Malformed, Unreachable
-from harvester.payload import Payload
+from harvester.payload import Payload, SkyObject
 from harvester.source import Query, load
 from harvester.target import Target
 
@@ -140,10 +140,26 @@ def test_gaia_does_not_ask_for_what_the_archive_says_it_lacks():
     assert [thing.object_id for thing in payload.objects] == ["77"]
 
 
-def test_gaia_doubts_an_empty_answer_where_the_archive_lists_photometry():
-    http = Scripted(TAP_HEADER + b"77,10.0,20.0,2016.0,,,true\n", b"")
-    *_, payload = load("gaia_dr3").fetch(Query((Target("x", 10.0, 20.0),), 1.5), http)
-    assert "sent nothing" in payload.doubt
+NO_MEMBERS = b"PK\x05\x06" + bytes(18)
+
+
+@pytest.mark.parametrize("nothing", [b"", NO_MEMBERS, b"source_id,transit_id,g_transit_time\n"])
+def test_an_answer_without_the_photometry_that_the_archive_lists_is_suspicious(nothing):
+    target, source = Target("x", 10.0, 20.0), load("gaia_dr3")
+    query = Query((target,), 1.5)
+    listed = list(source.fetch(query, Scripted(TAP_HEADER + b"77,10.0,20.0,2016.0,,,true\n", nothing)))
+    header = nothing.startswith(b"source") and nothing.replace(
+        b"g_transit_time", b"band,time,flux,flux_error,mag,rejected_by_variability,other_flags"
+    )
+    listed[1] = listed[1].about(body=header or nothing)
+    assert "lists photometry" in deliver(source, listed).share(target, 1.5, windowed=False).lost
+    other = Target("nothing is there", 200.0, 20.0)
+    assert not deliver(source, listed).share(other, 1.5, windowed=False).lost
+
+
+def test_gaia_sending_nothing_at_all_for_a_query_is_malformed():
+    with pytest.raises(Malformed, match="nothing at all"):
+        list(load("gaia_dr3").fetch(Query((ANYWHERE,), 1.5), Scripted(b"")))
 
 
 def test_gaia_tries_the_new_word_when_the_archive_refuses_the_old_one():
@@ -188,9 +204,33 @@ def test_ztf_centres_on_the_middle_of_the_survey_and_widens_by_proper_motion():
 def test_ztf_empty_answer_is_believed_only_if_the_control_object_answers(nothing):
     query = Query((Target("x", 10.0, 20.0),), 1.5)
     (believed,) = load("ztf_dr").fetch(query, Scripted(nothing, CONTROL_HEADER + b"1,2,2458204.9,58204.4,17.0,0.02,0,zr,44.8,4.5,30\n"))
-    (doubted,) = load("ztf_dr").fetch(query, Scripted(nothing, nothing))
     assert not believed.doubt
-    assert "failing" in doubted.doubt
+    for control in (nothing, b"<html>Down</html>", CONTROL_HEADER[:40]):
+        (doubted,) = load("ztf_dr").fetch(query, Scripted(nothing, control))
+        assert "failing" in doubted.doubt
+
+
+def test_ztf_header_that_was_cut_is_malformed_and_not_empty():
+    with pytest.raises(Malformed, match=r"not a clean CSV|columns missing"):
+        list(load("ztf_dr").fetch(Query((ANYWHERE,), 1.5), Scripted(CONTROL_HEADER[:40])))
+
+
+@pytest.mark.parametrize("flag", [b"", b"null", b"junk"])
+def test_flags_that_nobody_can_read_make_a_point_suspect(flag):
+    ztf = CONTROL_HEADER + b"1,2,2458204.9,58204.4,17.0,0.02," + flag + b",zr,10.0,20.0,30\n"
+    assert light_curve("ztf_dr", ztf)["quality"].to_pylist() == [1]
+    head = b"source_id,transit_id,band,time,mag,flux,flux_error,rejected_by_photometry,rejected_by_variability,other_flags\n"
+    assert light_curve("gaia_dr3", head + b"5,6,G,1700.5,15,10.0,1.0,false,false," + flag + b"\n")["quality"].to_pylist() == [1]
+    assert light_curve("gaia_dr3", head + b"5,6,G,1700.5,15,10.0,1.0,false,true," + flag + b"\n")["quality"].to_pylist() == [2]
+
+
+def test_rows_of_a_thing_that_was_not_asked_for_are_kept_apart():
+    source = load("gaia_dr3")
+    head = b"source_id,transit_id,band,time,mag,flux,flux_error,rejected_by_photometry,rejected_by_variability,other_flags\n"
+    body = head + b" 70 ,6,G,1700.5,15,10.0,1.0,false,false,0\n71,7,G,1700.5,15,10.0,1.0,false,false,0\n,8,,1700.5,15,1,1,false,false,0\n"
+    delivery = deliver(source, [Payload(body, objects=(SkyObject("70", 10.0, 20.0),))])
+    assert delivery.rows["object_id"].to_pylist() == ["70"]
+    assert set(delivery.rejected["reason"].to_pylist()) == {"of a thing that was not asked for", "unknown passband"}
 
 
 def test_ztf_does_not_probe_where_it_cannot_see():

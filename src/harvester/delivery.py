@@ -13,11 +13,14 @@ from numpy.typing import NDArray
 from harvester import times
 from harvester.match import J2000_MJD, JULIAN_YEAR, Match, match, select
 from harvester.payload import Payload, SkyObject
-from harvester.schema import SCHEMA, conform
+from harvester.schema import SCHEMA, SURVEY_COLUMNS, conform
 from harvester.source import Source
 from harvester.target import Target, moved
 
 MJD_OF_JD = 2_400_000.5
+PLACED = ("object_id", "time", "ra", "dec")
+REJECTED = pa.schema([*SURVEY_COLUMNS.items(), ("reason", pa.string()), ("payload", pa.int32())])
+"""Rows that `conform` refused: the survey's columns, why, and which payload they came in."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,6 +31,17 @@ class Share:
     rows: pa.Table
     rejected: pa.Table
     match: Match
+    promised: bool = False
+    """Whether the survey says that it has photometry of the match."""
+
+    @property
+    def lost(self) -> str:
+        """Why an answer without a single good row may not be the whole truth; empty where it may."""
+        if self.rows.num_rows:
+            return ""
+        if self.rejected.num_rows:
+            return f"every row that came ({self.rejected.num_rows}) cannot be trusted: {self.rejected['reason'][0].as_py()}"
+        return "the survey lists photometry of it, but sent none" if self.promised else ""
 
     def with_rejected(self, more: pa.Table) -> Share:
         """Return the share with further rejected rows."""
@@ -55,25 +69,28 @@ class Delivery:
     objects: tuple[SkyObject, ...]
     doubt: str
 
-    def share(self, target: Target, radius: float) -> Share:
+    def share(self, target: Target, radius: float, *, windowed: bool) -> Share:
         """Return the part that is one target's."""
-        found = match(target, self.rows, self.objects, mjd=self._mjd, radius=radius, scatter=self.source.scatter)
-        rows = select(self.rows, found)
-        return Share(target, with_bjd_tdb(rows, target, self.source.time_system), select(self.rejected, found), found)
+        known, scatter = target.ids.get(self.source.survey, ()), self.source.scatter
+        places = pa.concat_tables([self.rows.select(PLACED), self.rejected.select(PLACED)])
+        found = match(target, places, self.objects, mjd=self._mjd(places), radius=radius, scatter=scatter, known=known, windowed=windowed)
+        rows = with_bjd_tdb(select(self.rows, found), target, self.source.time_system)
+        promised = any(thing.has_photometry for thing in self.objects if thing.object_id in found.object_ids)
+        return Share(target, rows, select(self.rejected, found), found, promised)
 
     def unclaimed(self, shares: Sequence[Share]) -> pa.Table:
         """Return rejected rows of objects that are no target's: a row that cannot be trusted may be why its object was not found."""
         claimed = pa.array([object_id for share in shares for object_id in share.match.object_ids], pa.string())
         return self.rejected.filter(pc.invert(pc.is_in(self.rejected["object_id"], value_set=claimed)))
 
-    @property
-    def _mjd(self) -> NDArray[np.float64]:
-        return np.asarray(self.rows["time"].to_numpy(), np.float64) + (self.source.time_system.jd_offset - MJD_OF_JD)
+    def _mjd(self, rows: pa.Table) -> NDArray[np.float64]:
+        mjd = np.array(rows["time"].to_numpy(), np.float64) + (self.source.time_system.jd_offset - MJD_OF_JD)
+        return np.where(np.isfinite(mjd), mjd, np.nan)
 
 
 def deliver(source: Source, payloads: Sequence[Payload]) -> Delivery:
     """Normalise and conform every payload that holds photometry. Raises Malformed."""
-    rows, rejected = [], []
+    rows, rejected = [_from_payload(SCHEMA.empty_table(), 0)], [REJECTED.empty_table()]
     for index, payload in enumerate(payloads):
         if payload.role == "photometry":
             conformed = conform(source.normalise(payload), survey=source.survey, time_system=source.time_system, bands=source.bands())
@@ -81,8 +98,18 @@ def deliver(source: Source, payloads: Sequence[Payload]) -> Delivery:
             rejected.append(_from_payload(conformed.rejected, index))
     objects = tuple(dict.fromkeys(thing for payload in payloads for thing in payload.objects))
     doubt = next((payload.doubt for payload in payloads if payload.doubt), "")
-    nothing = _from_payload(SCHEMA.empty_table(), 0)
-    return Delivery(source, payloads, pa.concat_tables([nothing, *rows]), _joined(rejected), objects, doubt)
+    asked, strangers = _asked_for(pa.concat_tables(rows), objects)
+    return Delivery(source, payloads, asked, pa.concat_tables([*rejected, strangers]), objects, doubt)
+
+
+def _asked_for(rows: pa.Table, objects: Sequence[SkyObject]) -> tuple[pa.Table, pa.Table]:
+    """Part rows of things that the survey's catalogue does not list here from the others; nobody asked for them, and nobody may lose them."""
+    listed = pa.array([thing.object_id for thing in objects], pa.string())
+    mine = pc.is_in(rows["object_id"], value_set=listed) if objects else pa.repeat(True, rows.num_rows)
+    strange = rows.filter(pc.invert(mine))
+    columns = {name: strange["filter" if name == "passband" else name] for name in REJECTED.names if name != "reason"}
+    columns["reason"] = pa.repeat("of a thing that was not asked for", strange.num_rows)
+    return rows.filter(mine), pa.table({name: columns[name] for name in REJECTED.names}, schema=REJECTED)
 
 
 def with_bjd_tdb(rows: pa.Table, target: Target, system: times.TimeSystem) -> pa.Table:
@@ -102,8 +129,3 @@ def _position(target: Target, mjd: NDArray[np.float64]) -> tuple[float | NDArray
 
 def _from_payload(rows: pa.Table, index: int) -> pa.Table:
     return rows.append_column("payload", pa.repeat(pa.scalar(index, pa.int32()), rows.num_rows))
-
-
-def _joined(tables: list[pa.Table]) -> pa.Table:
-    empty = pa.table({name: pa.array([], pa.string()) for name in ("object_id", "reason")} | {"payload": pa.array([], pa.int32())})
-    return pa.concat_tables(tables) if tables else empty

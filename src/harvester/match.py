@@ -39,25 +39,34 @@ class Match:
 
 
 def match(
-    target: Target, rows: pa.Table, objects: Sequence[SkyObject], *, mjd: NDArray[np.float64], radius: float, scatter: float = 0.0
+    target: Target,
+    rows: pa.Table,
+    objects: Sequence[SkyObject],
+    *,
+    mjd: NDArray[np.float64],
+    radius: float,
+    scatter: float = 0.0,
+    known: Sequence[str] = (),
+    windowed: bool = False,
 ) -> Match:
-    """Choose the object ids in `rows` (SCHEMA) and `objects` that are `target`.
+    """Choose the object ids in `rows` (with object_id, ra, dec) and `objects` that are `target`.
 
-    `mjd` is the approximate epoch of each row (a day is good enough); `radius` and `scatter` are arcseconds. Objects without a known position
-    match only by an id in `target.ids`.
+    `rows` are all that came, trusted or not: a thing whose rows cannot be trusted is still there. `mjd` is the approximate epoch of each row (a
+    day is good enough, NaN is not known); `radius` and `scatter` are arcseconds. `known` are the survey's ids matched before: where one of
+    them is in the answer, it is the match; an answer for a window of time that has none of them matches nothing new, for the target's own rows
+    may lie outside the window. A thing without a position matches only by a known id.
     """
-    if objects:
-        found = _from_catalogue(target, objects)
-    else:
-        found = _from_rows(target, rows, mjd)
+    found = _from_catalogue(target, objects) if objects else _from_rows(target, rows, mjd, known)
     found.sort(key=lambda place: place.separation)
     inside = [place for place in found if place.separation <= radius]
-    if not inside:
-        return Match()
-    mine = [place for place in inside if place.separation_from(inside[0]) <= scatter or place is inside[0]]
+    before = [place for place in inside if place.object_id in known]
+    if not inside or (windowed and known and not before):
+        return Match(neighbours=len(inside))
+    best = (before or inside)[0]
+    mine = [place for place in inside if place.separation_from(best) <= scatter or place is best]
     others = [place for place in found if place not in mine]
     runner_up = others[0].separation if others else None
-    return Match(tuple(place.object_id for place in mine), inside[0].separation, len(inside) - len(mine), runner_up)
+    return Match(tuple(place.object_id for place in mine), best.separation, len(inside) - len(mine), runner_up)
 
 
 def select(rows: pa.Table, matched: Match) -> pa.Table:
@@ -90,18 +99,21 @@ def _from_catalogue(target: Target, objects: Sequence[SkyObject]) -> list[_Place
     return places
 
 
-def _from_rows(target: Target, rows: pa.Table, mjd: NDArray[np.float64]) -> list[_Place]:
+def _from_rows(target: Target, rows: pa.Table, mjd: NDArray[np.float64], known: Sequence[str]) -> list[_Place]:
     """Each object lies where the median of its rows lies, every row measured against the target at that row's epoch."""
     ra, dec = (np.array(rows[name].to_numpy(), np.float64) for name in ("ra", "dec"))
+    dated = np.isfinite(mjd)
+    mjd = np.where(dated, mjd, np.median(mjd[dated]) if dated.any() else J2000_MJD)
     years = 2000.0 + (mjd - J2000_MJD) / JULIAN_YEAR - target.epoch
-    east, north = _offsets(*moved(target.ra, target.dec, target.pmra, target.pmdec, years=years), ra, dec)
+    with np.errstate(invalid="ignore"):
+        east, north = _offsets(*moved(target.ra, target.dec, target.pmra, target.pmdec, years=years), ra, dec)
     ids = np.array(rows["object_id"].to_pylist(), dtype=object)
     places = []
-    for object_id in dict.fromkeys(ids.tolist()):
+    for object_id in (name for name in dict.fromkeys(ids.tolist()) if name is not None):
         here = (ids == object_id) & np.isfinite(east)
         if here.any():
             places.append(_Place(object_id, float(np.median(east[here])), float(np.median(north[here]))))
-        elif any(object_id in known for known in target.ids.values()):
+        elif object_id in known:
             places.append(_Place(object_id, 0.0, 0.0))
     return places
 
