@@ -1,6 +1,8 @@
+import math
+
 import pytest
 
-from harvester.errors import BadCoordinates, BadTargetFile
+from harvester.errors import BadCoordinates, BadTarget, BadTargetFile
 from harvester.target import Target, at_position, coordinate_name, fold, parse_coordinates, read_targets
 
 M31 = (10.684708, 41.26875)
@@ -16,7 +18,22 @@ def test_coordinates_are_read_in_every_customary_form(text):
 
 
 @pytest.mark.parametrize(
-    "name", ["M31", "RR Lyr", "51 Peg", "2MASS J00424433+4116074", "4U 1820-30", "HD 182989", "433", "SN 2011fe", "47 Tuc", "1ES 1959+650"]
+    "name",
+    [
+        "M31",
+        "RR Lyr",
+        "51 Peg",
+        "2MASS J00424433+4116074",
+        "4U 1820-30",
+        "HD 182989",
+        "HS 0218+3229",
+        "MS 0317.0+1834",
+        "DM +30 2512",
+        "433",
+        "SN 2011fe",
+        "47 Tuc",
+        "1ES 1959+650",
+    ],
 )
 def test_names_are_not_taken_for_coordinates(name):
     assert parse_coordinates(name) is None
@@ -44,7 +61,7 @@ def test_barnards_star_moves_by_its_proper_motion():
 
 
 def test_a_star_at_the_pole_moves_over_it():
-    ra, dec = Target("polar", 0.0, 89.9999, pmdec=1000_000.0).at(2001.0)
+    ra, dec = Target("polar", 0.0, 89.9999, pmdec=20_000.0).at(2050.0)
     assert dec < 90
     assert ra == pytest.approx(180.0)
 
@@ -52,6 +69,14 @@ def test_a_star_at_the_pole_moves_over_it():
 def test_positions_have_a_name_that_rounds_correctly():
     assert coordinate_name(359.99999999, -0.00001) == "J000000.00-000000.0"
     assert coordinate_name(10.684708, 41.26875) == "J004244.33+411607.5"
+
+
+@pytest.mark.parametrize(
+    "impossible", [{"pmra": math.nan}, {"pmdec": math.inf}, {"parallax": 1e308}, {"epoch": 57388.0}, {"name": " "}, {"name": "a\x1b[31m"}]
+)
+def test_an_impossible_motion_or_name_makes_no_target(impossible):
+    with pytest.raises(BadTarget):
+        Target(**{"name": "x", "ra": 1.0, "dec": 2.0} | impossible)
 
 
 @pytest.mark.parametrize(("ra", "dec"), [(float("nan"), 0.0), (0.0, float("inf")), (360.0, 0.0), (0.0, 90.5)])
@@ -83,6 +108,8 @@ def test_a_table_of_targets_is_read():
         ("name,ra,dec,epoch\nA,1,2,soon\n", "line 2"),
         ("name,ra,dec\n,,\n", "line 2"),
         ("", "no target"),
+        ("name,ra,dec\nstar A,10,20\nB,1,2\nSTARA,50,20\n", "line 4.*line 2"),
+        ("name,ra,dec,pmra\nA,1,2,nan\n", "line 2"),
     ],
 )
 def test_an_unreadable_target_file_names_the_line(text, where):

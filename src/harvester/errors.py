@@ -3,6 +3,7 @@
     HarvesterError                 1
     ├── UsageError                 2   the command cannot be understood; nothing was asked
     │   ├── UnknownSource          2
+    │   ├── BadTarget              2
     │   ├── BadCoordinates         2
     │   ├── BadTargetFile          2
     │   └── BadSettings            2
@@ -73,6 +74,10 @@ class UsageError(HarvesterError):
 
 class UnknownSource(UsageError):
     """No source is registered under that name."""
+
+
+class BadTarget(UsageError):
+    """A target that cannot be: a name that cannot be read, an impossible motion, a place that contradicts what is stored."""
 
 
 class BadCoordinates(UsageError):

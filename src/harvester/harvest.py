@@ -18,8 +18,9 @@ from urllib.parse import urlencode
 from harvester import __version__
 from harvester.delivery import Delivery, Share, deliver
 from harvester.errors import BrokenSource, HarvesterError, Malformed, SourceError, Throttled
+from harvester.follow import NAME_SERVICES, name_session
 from harvester.payload import Payload
-from harvester.resolve import SESAME_URL, SIMBAD_URL, resolve
+from harvester.resolve import resolve
 from harvester.session import Client, DryRun, Service, Session
 from harvester.source import Pace, Query, Source, load, registered
 from harvester.store.visit import SUCCESSES, Counts, Visit
@@ -32,8 +33,6 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 AT_ONCE = 16
-NAME_SERVICES = {"sesame": SESAME_URL, "simbad": SIMBAD_URL}
-NAME_PACE = Pace(per_second=5, at_once=2)
 
 
 @dataclass(frozen=True, slots=True)
@@ -158,13 +157,6 @@ def session_for(name: str, source: Source, client: Client, settings: Settings) -
     return client.session(Service(name, own.base_url or source.base_url, pace, source.base_url, timeout_s=own.timeout or source.timeout))
 
 
-def name_session(name: str, client: Client, settings: Settings) -> Session:
-    """Return a name service's view of the client."""
-    own = settings.service(name)
-    official = NAME_SERVICES[name]
-    return client.session(Service(name, own.base_url or official, NAME_PACE, official, timeout_s=own.timeout or 30.0))
-
-
 def base_urls() -> dict[str, str]:
     """Return where every source and name service stands, for the emulator to take its place; a broken source stands nowhere."""
     places = dict(NAME_SERVICES)
@@ -174,34 +166,6 @@ def base_urls() -> dict[str, str]:
         except BrokenSource:
             log.debug("broken source %s left out", name)
     return places
-
-
-def resolve_target(wanted: Target | str, store: Store, client: Client, settings: Settings) -> Target:
-    """Return the target, followed by the store, that a position or a name means; names that nobody looked up before go to the name services.
-
-    A target given with another position than the store's moves there. Raises ResolveError.
-    """
-    known = store.target(wanted if isinstance(wanted, str) else wanted.name)
-    if known is None:
-        store.add_target(wanted if isinstance(wanted, Target) else looked_up(wanted, store, client, settings))
-    elif isinstance(wanted, Target) and _motion(wanted) != _motion(known):
-        store.move_target(replace(wanted, name=known.name))
-    else:
-        return known
-    return resolve_target(wanted, store, client, settings)
-
-
-def looked_up(name: str, store: Store, client: Client, settings: Settings) -> Target:
-    """Return what a name means, from the store's cache or from the name services. Raises ResolveError."""
-    remembered = store.cached_name(name)
-    if remembered is None:
-        remembered = resolve(name, sesame=name_session("sesame", client, settings), simbad=name_session("simbad", client, settings))
-        store.remember_name(name, remembered)
-    return remembered
-
-
-def _motion(target: Target) -> tuple[float | None, ...]:
-    return target.ra, target.dec, target.epoch, target.pmra, target.pmdec, target.parallax
 
 
 def first_requests(
@@ -252,15 +216,17 @@ def _until_sent(work: Callable[[], object]) -> None:
 
 def _shared(task: Task, delivery: Delivery) -> list[tuple[Visit, Outcome]]:
     """Give each target its share; rejected rows that are nobody's stay with the first, so that none is lost."""
-    shares = [delivery.share(target, task.radius) for target in task.targets]
+    windowed = task.since is not None or task.until is not None
+    shares = [delivery.share(target, task.radius, windowed=windowed) for target in task.targets]
     shares[0] = shares[0].with_rejected(delivery.unclaimed(shares))
     return [_visit(task, delivery, share) for share in shares]
 
 
 def _visit(task: Task, delivery: Delivery, share: Share) -> tuple[Visit, Outcome]:
     survey, match = delivery.source.survey, share.match
-    kind = "new" if share.rows.num_rows else "suspicious" if delivery.doubt else task.nothing
-    message = delivery.doubt if kind == "suspicious" else share.remarks(survey)
+    lost = share.lost or ("" if share.rows.num_rows else delivery.doubt)
+    kind = "suspicious" if lost else "new" if share.rows.num_rows else task.nothing
+    message = lost or share.remarks(survey)
     outcome = Outcome(share.target.name, task.source, kind, "", message, neighbours=match.neighbours, ambiguous=match.ambiguous)
     visit = Visit(share.target, task.source, survey, share.rows, delivery.payloads, share.rejected, kind, "", message, match.object_ids)
     return visit, outcome

@@ -21,6 +21,8 @@ SESAME_PATH = "cgi-bin/nph-sesame/-oI/SNV?{name}"
 SIMBAD_QUERY = """SELECT basic.main_id, basic.ra, basic.dec, basic.pmra, basic.pmdec, basic.plx_value, ids.ids FROM basic
 JOIN ident ON ident.oidref = basic.oid LEFT JOIN ids ON ids.oidref = basic.oid WHERE ident.id = '{name}'"""
 NOTHING = "Nothing found"
+DECIMALS = 4
+"""A position in degrees with fewer is coarser than half an arcsecond."""
 NUMBER = r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?"
 POSITION_HINT = "Or give the position:  --target '291.36630 +42.78436'"
 
@@ -81,6 +83,12 @@ def from_sesame(name: str, reply: str) -> Target:
     ra, dec = _numbers(best, "J", 2)
     if ra is None or dec is None:
         raise Malformed(f"the reply has no position ({best.lines['J'][0][:60]!r}).")
+    if any(len(word.partition(".")[2]) < DECIMALS for word in best.lines["J"][0].split()[:2]):
+        raise UnknownName(
+            f"'{name}' is known to {best.resolver or 'the name services'} by a coarse position only ({ra:g} {dec:+g}).",
+            "It would match another star.",
+            f"Give it better: {POSITION_HINT}",
+        )
     pmra, pmdec = _numbers(best, "P", 2)
     aliases = [line.strip() for letter in ("I.0", "I") for line in best.lines.get(letter, [])]
     return Target(name, ra % 360, dec, pmra=pmra or 0.0, pmdec=pmdec or 0.0, parallax=_numbers(best, "X", 1)[0], aliases=_distinct(aliases))
@@ -134,7 +142,8 @@ def _value(cell: Any) -> float | None:
 
 
 def _distinct(names: list[str]) -> tuple[str, ...]:
-    return tuple(dict.fromkeys(" ".join(name.split()) for name in names if name.strip()))
+    """Return names without repeats; none that a terminal would obey rather than print."""
+    return tuple(dict.fromkeys(" ".join(name.split()) for name in names if name.strip() and " ".join(name.split()).isprintable()))
 
 
 def _unknown(name: str) -> UnknownName:

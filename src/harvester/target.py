@@ -11,9 +11,9 @@ import math
 import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NoReturn
 
-from harvester.errors import BadCoordinates, BadTargetFile
+from harvester.errors import BadCoordinates, BadTarget, BadTargetFile, UsageError
 
 if TYPE_CHECKING:
     import numpy as np
@@ -21,7 +21,10 @@ if TYPE_CHECKING:
 
 COLUMNS = ("name", "ra", "dec", "epoch", "pmra", "pmdec", "parallax")
 MAS_PER_DEGREE = 3_600_000.0
-LOOKS_LIKE_COORDINATES = re.compile(r"[\d\s.:+\-,hmsd°'\"′″]+", re.IGNORECASE)
+FASTEST = 20_000.0
+"""Twice Barnard's star, in mas/yr."""
+EARLIEST, LATEST = 1800.0, 2200.0
+LOOKS_LIKE_COORDINATES = re.compile(r"(?=[\d.+-])[\d\s.:+\-,hmsd°'\"′″]+", re.IGNORECASE)
 NUMBER = r"[+-]?\d+(?:\.\d*)?|[+-]?\.\d+"
 EXAMPLES = "Write '10.6847 41.2688', '00:42:44.3 +41:16:09' or '00h42m44.3s +41d16m09s' (ICRS)."
 
@@ -45,6 +48,13 @@ class Target:
     ids: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
+        motion = (self.pmra, self.pmdec, self.parallax or 0.0)
+        if not self.name.strip() or not self.name.isprintable():
+            raise BadTarget(f"{self.name!r} is no name.", hint="A name has letters or digits, and no control characters.")
+        if not (all(math.isfinite(number) and abs(number) <= FASTEST for number in motion) and EARLIEST <= self.epoch <= LATEST):
+            raise BadTarget(
+                f"'{self.name}' cannot move like that.", "Proper motion and parallax are in mas(/yr), the epoch is a Julian year."
+            )
         if not (math.isfinite(self.ra) and math.isfinite(self.dec) and 0 <= self.ra < 360 and -90 <= self.dec <= 90):
             raise BadCoordinates(
                 f"'{self.ra} {self.dec}' is not a position.",
@@ -56,6 +66,13 @@ class Target:
     def speed(self) -> float:
         """Proper motion in arcseconds a year."""
         return math.hypot(self.pmra, self.pmdec) / 1000
+
+    def apart(self, other: Target) -> float:
+        """Return the separation of two targets in arcseconds, both at this one's epoch."""
+        ra, dec = (math.radians(angle) for angle in other.at(self.epoch))
+        mine = math.radians(self.ra), math.radians(self.dec)
+        half = math.sin((dec - mine[1]) / 2) ** 2 + math.cos(dec) * math.cos(mine[1]) * math.sin((ra - mine[0]) / 2) ** 2
+        return math.degrees(2 * math.asin(min(1.0, math.sqrt(half)))) * 3600
 
     def at(self, year: float) -> tuple[float, float]:
         """Return the position (degrees) at a Julian year, moved by the proper motion.
@@ -153,8 +170,9 @@ def read_targets(text: str, origin: str) -> list[Target | str]:
         )
     header = [name.strip().lower() for name in next(csv.reader([lines[0][1]]))]
     if "name" in header or {"ra", "dec"} <= set(header):
-        return [_target_of_row(dict(zip(header, row, strict=False)), f"{origin}, line {n}") for n, row in _rows(lines[1:], header, origin)]
-    return [_target_of_line(line, f"{origin}, line {number}") for number, line in lines]
+        rows = _rows(lines[1:], header, origin)
+        return _distinct([(n, _target_of_row(dict(zip(header, row, strict=False)), f"{origin}, line {n}")) for n, row in rows], origin)
+    return _distinct([(number, _target_of_line(line, f"{origin}, line {number}")) for number, line in lines], origin)
 
 
 def fold(name: str) -> str:
@@ -193,6 +211,17 @@ def _rows(lines: Iterable[tuple[int, str]], header: list[str], origin: str) -> I
         yield number, row
 
 
+def _distinct(found: Iterable[tuple[int, Target | str]], origin: str) -> list[Target | str]:
+    """Leave repeats out; one name at two places is a mistake that only the user can mend."""
+    first: dict[str, tuple[int, Target | str]] = {}
+    for number, item in found:
+        before, known = first.setdefault(fold(item if isinstance(item, str) else item.name), (number, item))
+        if known != item and not isinstance(known, str) and not isinstance(item, str):
+            what = f"{origin}, line {number}: '{item.name}' stands at another place in line {before}."
+            raise BadTargetFile(what, hint="Give each place a name of its own.")
+    return [item for _, item in first.values()]
+
+
 def _target_of_row(row: dict[str, str], where: str) -> Target | str:
     values = {name: text.strip() for name, text in row.items() if text.strip()}
     name = values.pop("name", "")
@@ -201,17 +230,23 @@ def _target_of_row(row: dict[str, str], where: str) -> Target | str:
             raise BadTargetFile(f"{where}: neither a name nor a position.")
         return name
     try:
-        position = parse_coordinates(f"{values.pop('ra', '')} {values.pop('dec', '')}")
-        if position is None:
-            raise BadTargetFile(f"{where}: right ascension and declination are both needed.", hint=EXAMPLES)
+        position = parse_coordinates(f"{values.pop('ra', '')} {values.pop('dec', '')}") or _no_position(where)
         numbers = {key: float(text) for key, text in values.items()}
         return Target(name or coordinate_name(*position), *position, **numbers)  # type: ignore[arg-type]
-    except (ValueError, BadCoordinates) as error:
-        raise BadTargetFile(f"{where}: {error.what if isinstance(error, BadCoordinates) else error}", hint=EXAMPLES) from error
+    except BadTargetFile:
+        raise
+    except UsageError as error:
+        raise BadTargetFile(f"{where}: {error.what}", error.why, error.hint) from error
+    except ValueError as error:
+        raise BadTargetFile(f"{where}: {error}", hint=EXAMPLES) from error
+
+
+def _no_position(where: str) -> NoReturn:
+    raise BadTargetFile(f"{where}: right ascension and declination are both needed.", hint=EXAMPLES)
 
 
 def _target_of_line(line: str, where: str) -> Target | str:
     try:
         return parse_target(line)
-    except BadCoordinates as error:
+    except UsageError as error:
         raise BadTargetFile(f"{where}: {error.what}", error.why, error.hint) from error

@@ -48,9 +48,9 @@ def read_wanted(texts: Sequence[str]) -> list[Target | str]:
 
 
 def _wanted(text: str) -> Iterator[Target | str]:
-    if text == "-":
+    if text in ("-", "@-"):
         yield from read_targets(sys.stdin.read(), "standard input")
-    elif text.startswith("@"):
+    elif text.startswith("@") and text != "@-":
         yield from read_targets(_text_of(text[1:]), text[1:])
     elif not text:
         raise UsageError("an empty target was given.", hint="Name one:  --target 'RR Lyr'")
@@ -70,20 +70,27 @@ def _text_of(path: str) -> str:
 
 def resolved(app: App, wanted: Sequence[Target | str], store: Store, client: Client) -> tuple[list[Target], list[Row]]:
     """Return targets with positions, and an object for each name that has none; what is wrong with it was said on standard error."""
-    from harvester.harvest import resolve_target
+    from harvester.follow import resolve_target
 
     found: dict[str, Target] = {}
     unknown: list[Row] = []
     with render.progress(len(wanted), "looking up", quiet=app.quiet or app.json) as step:
         for item in wanted:
             try:
+                before = store.target(item.name) if isinstance(item, Target) else None
                 target = resolve_target(item, store, client, app.settings)
                 found[target.name] = target
+                _say_move(app, before, target)
             except ResolveError as error:
                 unknown.append({"target": str(item), "source": None, "outcome": "failed", "error": error.kind, "message": str(error)})
                 render.problem("error", error.lines())
             step(str(item if isinstance(item, str) else item.name))
     return list(found.values()), unknown
+
+
+def _say_move(app: App, before: Target | None, after: Target) -> None:
+    if before and before.apart(after) > 0 and not app.quiet:
+        render.say(f"moved {after.name} by {before.apart(after):.3g} arcsec")
 
 
 def selection(store: Store, targets: Sequence[str], sources: Sequence[str], filters: Sequence[str]) -> dict[str, Any]:

@@ -46,8 +46,10 @@ def visited(connection: Connection, asked: Target) -> int:
 def move(connection: Connection, target_id: int, to: Target) -> None:
     """Give a target another position or motion.
 
-    The next visit of every source compares all rows again, whatever the payload: BJD_TDB depends on the position.
+    The next visit of every source compares all rows again, whatever the payload: BJD_TDB depends on the position. Ids that surveys had for the
+    old place are forgotten.
     """
+    connection.execute(delete(alias).where(alias.c.target_id == target_id, alias.c.survey != NAME))
     connection.execute(target.update().where(target.c.id == target_id), {name: getattr(to, name) for name in POSITION})
     connection.execute(schedule.update().where(schedule.c.target_id == target_id), {"digest": None})
 
