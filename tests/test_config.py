@@ -42,6 +42,19 @@ def test_secrets_come_from_files_or_environment_and_are_never_shown(tmp_path):
     assert "quiet" not in repr(found)
 
 
+def test_a_variable_that_means_nothing_is_doubted(tmp_path):
+    assert "Did you mean HARVESTER_STORE?" in settings(tmp_path, environ={"HARVESTER_STROE": "x"}).doubts[0]
+    assert not settings(tmp_path, environ={"HARVESTER_STORE": "x", "HARVESTER_ATLAS_TOKEN": "y", "HARVESTER_TEST_POSTGRES_URL": "z"}).doubts
+
+
+@pytest.mark.parametrize(
+    ("variable", "value"), [("HARVESTER_ZTF_DR_AT_ONCE", "1.5"), ("HARVESTER_ZTF_DR_AT_ONCE", "inf"), ("HARVESTER_ZTF_DR_RADIUS", "-5")]
+)
+def test_an_impossible_variable_is_refused(tmp_path, variable, value):
+    with pytest.raises(BadSettings):
+        settings(tmp_path, environ={variable: value})
+
+
 @pytest.mark.parametrize(
     ("text", "words"),
     [
@@ -50,6 +63,9 @@ def test_secrets_come_from_files_or_environment_and_are_never_shown(tmp_path):
         ("[sources.gaia_dr3]\nradios = 3", "Did you mean 'radius'"),
         ('[sources.atlas]\ntoken = "secret"', "token"),
         ("[sources]\ngaia_dr3 = 1", "not a table"),
+        ("[sources.gaia_dr3]\nradius = -3", "cannot be -3"),
+        ("[sources.gaia_dr3]\ntimeout = nan", "timeout"),
+        ("[sources.gaia_dr3]\nat_once = 0", "at_once"),
         ("store = ", "harvester.toml"),
         ('[sources.atlas]\ntoken_file = "/no/such/file"', "cannot be read"),
     ],

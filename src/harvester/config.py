@@ -5,9 +5,10 @@ A secret is never in a configuration file: `token_file = "PATH"` names the file 
 
 from __future__ import annotations
 
+import math
 import os
 import tomllib
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from difflib import get_close_matches
 from pathlib import Path
@@ -17,7 +18,10 @@ from harvester.errors import BadSettings
 
 APP = "harvester"
 PREFIX = "HARVESTER_"
-TOP = {"store": str, "contact": str, "timeout": (int, float), "sources": dict, "services": dict}
+TOP = {"store": str, "contact": str, "sources": dict, "services": dict}
+KNOWN_VARIABLES = ("HARVESTER_STORE", "HARVESTER_CONTACT", "HARVESTER_CONFIG")
+OF_TESTS = "HARVESTER_TEST_"
+SECRETS = ("_token", "_password", "_user", "_key")
 OF_SERVICE = {"base_url": str, "radius": (int, float), "timeout": (int, float), "per_second": (int, float), "at_once": int}
 FILE_OF = "_file"
 
@@ -42,6 +46,8 @@ class Settings:
     contact: str = ""
     services: Mapping[str, ServiceSettings] = field(default_factory=dict)
     origins: tuple[str, ...] = ()
+    doubts: tuple[tuple[str, ...], ...] = ()
+    """What was set but means nothing, a message of a few lines each."""
 
     def service(self, name: str) -> ServiceSettings:
         """Return what is set for a source or name service; all defaults if nothing is."""
@@ -64,7 +70,7 @@ def read_settings(
     named_store = store or environ.get(f"{PREFIX}STORE") or ("" if simulated else merged.get("store"))
     place = named_store or str(default_store(simulated=simulated))
     services = {name: _service(name, table) for name, table in merged["services"].items()}
-    return Settings(place, merged.get("contact", ""), services, tuple(origins))
+    return Settings(place, merged.get("contact", ""), services, tuple(origins), tuple(_doubts(environ)))
 
 
 def default_store(*, simulated: bool) -> Path:
@@ -127,7 +133,7 @@ def _environment(merged: dict[str, Any], environ: Mapping[str, str]) -> None:
         key = next((key for key in OF_SERVICE if words.endswith(f"_{key}")), None)
         if key:
             merged["services"].setdefault(words.removesuffix(f"_{key}"), {})[key] = _number(variable, value) if key != "base_url" else value
-        elif words.endswith(("_token", "_password", "_user", "_key")):
+        elif words.endswith(SECRETS):
             service, _, secret = words.rpartition("_")
             merged["services"].setdefault(service, {}).setdefault("secrets", {})[secret] = value
 
@@ -139,15 +145,31 @@ def _number(variable: str, value: str) -> float:
         raise BadSettings(f"{variable}: '{value}' is not a number.") from error
 
 
+def _doubts(environ: Mapping[str, str]) -> Iterator[tuple[str, ...]]:
+    """Yield a message for each variable that is ours by its name and means nothing."""
+    endings = (*(f"_{key}" for key in OF_SERVICE), *SECRETS)
+    for variable in sorted(environ):
+        ours = variable.startswith(PREFIX) and not variable.startswith(OF_TESTS)
+        if ours and variable not in KNOWN_VARIABLES and not variable.lower().endswith(endings):
+            near = get_close_matches(variable, KNOWN_VARIABLES, n=1)
+            yield (f"{variable} means nothing.", f"Did you mean {near[0]}?" if near else "", "See configs/harvester.toml.")
+
+
+def _checked(name: str, key: str, value: Any) -> Any:
+    """Return a number that makes sense. Raises BadSettings."""
+    whole = key != "at_once" or (isinstance(value, int | float) and float(value).is_integer())
+    if value is not None and not (math.isfinite(value) and value > 0 and whole):
+        raise BadSettings(f"'{key}' of {name} cannot be {value!r}.", "It is a number above 0, at_once a whole one.")
+    return int(value) if key == "at_once" and value is not None else value
+
+
 def _service(name: str, table: Mapping[str, Any]) -> ServiceSettings:
     secrets = dict(table.get("secrets", {}))
     for key, path in table.items():
         if key.endswith(FILE_OF):
             secrets.setdefault(key.removesuffix(FILE_OF), _secret(name, path))
-    at_once = table.get("at_once")
-    return ServiceSettings(
-        **{key: table.get(key) for key in OF_SERVICE if key != "at_once"}, at_once=int(at_once) if at_once else None, secrets=secrets
-    )
+    numbers = {key: _checked(name, key, table.get(key)) for key in OF_SERVICE if key != "base_url"}
+    return ServiceSettings(base_url=table.get("base_url"), **numbers, secrets=secrets)
 
 
 def _secret(name: str, path: str) -> str:
