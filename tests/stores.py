@@ -43,14 +43,17 @@ def postgres_url() -> Iterator[str]:
 
 
 @pytest.fixture(params=BACK_ENDS)
-def store_url(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[str]:
+def store_url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
     """Where a test may make a store: nothing is there yet."""
-    if request.param == "sqlite":
-        yield str(tmp_path / "store.db")
-        return
+    return str(tmp_path / "store.db") if request.param == "sqlite" else str(request.getfixturevalue("postgres_schema"))
+
+
+@pytest.fixture
+def postgres_schema(postgres_url: str) -> Iterator[str]:
+    """The address of an empty schema on the PostgreSQL server, dropped in the end."""
     import psycopg
 
-    server = request.getfixturevalue("postgres_url")
+    server = postgres_url
     schema = f"test_{os.getpid()}_{next(_numbers)}"
     with psycopg.connect(server, autocommit=True) as connection:
         connection.execute(f"CREATE SCHEMA {schema}")

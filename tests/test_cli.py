@@ -6,7 +6,9 @@ import pty
 import sqlite3
 import subprocess
 import sys
+from pathlib import Path
 
+import psycopg
 import pyarrow.parquet as pq
 import pytest
 
@@ -345,3 +347,108 @@ def test_at_a_terminal_tables_are_drawn_and_progress_is_shown(tmp_path):
 def test_json_holds_one_object_per_outcome(harvest):
     harvest("fetch --source gaia_dr3 --source ztf_dr --target 'RR Lyr' --target 'SS Cyg' --json")
     assert [json.loads(line)["outcome"] for line in harvest.out.splitlines()] == ["new"] * 4
+
+
+def test_the_password_of_a_store_is_shown_and_kept_nowhere(harvest, postgres_schema):
+    secret = "pw-planted-secret"
+    harvest.store = f"{postgres_schema}&password={secret}"
+    assert harvest("targets add --target '10 20'") == 0
+    assert harvest("fetch --source gaia_dr3 --target '10 20' -vv") == 0
+    assert secret not in harvest.out + harvest.err
+    with psycopg.connect(postgres_schema) as connection:
+        tables = connection.execute("SELECT table_name FROM information_schema.tables WHERE table_schema = current_schema()").fetchall()
+        assert len(tables) > 10
+        for (table,) in tables:
+            assert secret not in str(connection.execute(f'SELECT * FROM "{table}"').fetchall()), table
+
+
+def test_a_failure_is_not_called_nothing_new(harvest, emulator, impatient):
+    emulator.faults = Faults({"gaia": ["500"]})
+    harvest(LYR)
+    assert "Nothing new" not in harvest.err
+    assert "1 of 1 did not succeed" in harvest.err
+
+
+def test_words_of_others_cannot_command_the_terminal(harvest):
+    assert harvest("targets add --target '10 20' --name 'x[/b] [red]y'") == 0
+    assert harvest("targets list") == 0
+    assert "x[/b] [red]y" in harvest.out
+    assert harvest("fetch --source gaia_dr3 --target '\x1b[31mEVIL'") == 1
+    assert "\x1b" not in harvest.err
+
+
+def test_stored_photometry_pins_its_target_to_its_place(harvest, tmp_path):
+    harvest(LYR)
+    before = points(harvest.store)
+    (tmp_path / "far.csv").write_text("name,ra,dec\nRR Lyr,50,20\n", "utf-8")
+    assert harvest(f"fetch --source gaia_dr3 --target @{tmp_path / 'far.csv'}") == 2
+    assert said(harvest, "stored photometry")
+    assert points(harvest.store) == before
+
+
+def test_a_list_that_names_an_alias_leaves_place_and_motion_alone(harvest, tmp_path):
+    harvest("""targets add --target "Barnard's star" """)
+    harvest("""targets show --target "Barnard's star" --json""")
+    (before,) = harvest.objects
+    (tmp_path / "gj.csv").write_text("name,ra,dec\nGJ 699,269.452,4.6934\nNAME Barnard star,269.4521,4.6933\n", "utf-8")
+    assert harvest(f"targets import --file {tmp_path / 'gj.csv'}") == 0
+    harvest("targets show --target 'GJ 699' --json")
+    assert harvest.objects == [before]
+    (tmp_path / "gj.csv").write_text("name,ra,dec\nGJ 699,10,20\n", "utf-8")
+    assert harvest(f"targets import --file {tmp_path / 'gj.csv'}") == 2
+    assert said(harvest, "another name")
+
+
+def test_a_position_that_is_corrected_keeps_the_motion(harvest):
+    harvest("targets add --target '10 20' --name A --pmra 100 --pmdec -50")
+    assert harvest("targets add --target '10.00001 20' --name A") == 0
+    assert "moved A by" in harvest.err
+    harvest("targets show --target A --json")
+    assert (harvest.objects[0]["ra"], harvest.objects[0]["pmra"], harvest.objects[0]["pmdec"]) == (10.00001, 100.0, -50.0)
+
+
+def test_all_aliases_are_in_json(harvest):
+    harvest("targets add --target 'RR Lyr'")
+    harvest("targets list --json")
+    assert not [alias for alias in harvest.objects[0]["aliases"] if "more" in alias]
+    assert len(harvest.objects[0]["aliases"]) > 4
+
+
+def test_a_reader_who_leaves_early_is_no_error(harvest):
+    harvest(LYR)
+    command = f"{sys.executable} -m harvester --store {harvest.store} export -o - | head -1"
+    done = subprocess.run(["bash", "-o", "pipefail", "-c", command], capture_output=True, text=True, check=False)
+    assert "bjd_tdb" in done.stdout
+    assert done.stderr == ""
+
+
+def test_a_full_disk_behind_standard_output_is_said(harvest):
+    harvest(LYR)
+    command = [sys.executable, "-m", "harvester", "--store", str(harvest.store), "status"]
+    with Path("/dev/full").open("w", encoding="utf-8") as full:
+        done = subprocess.run(command, stdout=full, stderr=subprocess.PIPE, text=True, check=False)
+    assert done.returncode == 1
+    assert "cannot be written" in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_ctrl_c_is_heard_at_once_and_leaves_a_complete_store(tmp_path):
+    store = tmp_path / "s.db"
+    names = [argument for name in ("RR Lyr", "SS Cyg", "U Gem", "W UMa", "Z Cam") for argument in ("-t", name)]
+    command = [sys.executable, "-m", "harvester", "--emulate", "--store", str(store), "fetch", "-s", "ztf_dr", *names]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
+        process.stdout.readline()
+        process.stdout.readline()
+        process.terminate()
+        _, err = process.communicate()
+    assert process.returncode == 130
+    assert "stopping" in err
+    with sqlite3.connect(store) as connection:
+        assert connection.execute("PRAGMA integrity_check").fetchone() == ("ok",)
+        assert connection.execute("SELECT status FROM run").fetchall() == [("interrupted",)]
+
+
+def test_help_without_a_command_is_help(harvest):
+    assert harvest("targets") == 2
+    assert "Usage:" in harvest.err
+    assert not harvest.err.startswith("error:")

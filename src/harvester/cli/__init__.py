@@ -3,7 +3,12 @@
 from __future__ import annotations
 
 import importlib
+import os
+import signal
 import sys
+import warnings
+from pathlib import Path
+from typing import TextIO
 
 import click
 
@@ -67,6 +72,10 @@ def harvest() -> None:
 
 def main(args: list[str] | None = None) -> None:
     """Run a command and leave with its exit status: the one place where errors become text and status."""
+    for name in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        signal.signal(name, _stop)
+    if sys.stdout is None:
+        sys.stdout = _nowhere()
     sys.exit(status_of(args))
 
 
@@ -76,11 +85,17 @@ def status_of(args: list[str] | None = None) -> int:
 
     app = App()
     try:
-        result = harvest.main(args, prog_name="harvest", standalone_mode=False, obj=app)
+        with warnings.catch_warnings():
+            warnings.showwarning = render.warning  # type: ignore[assignment] # it takes whatever else there is
+            result = harvest.main(args, prog_name="harvest", standalone_mode=False, obj=app)
+            sys.stdout.flush()
         return int(result) if isinstance(result, int) else ExitStatus.DONE
     except HarvesterError as error:
         render.problem("error", error.lines())
         return error.exit_status
+    except click.exceptions.NoArgsIsHelpError as error:
+        render.say(error.format_message())
+        return ExitStatus.USAGE
     except click.ClickException as error:
         context = getattr(error, "ctx", None)
         render.problem("error", [error.format_message(), f"Help: {context.command_path if context else 'harvest'} --help"])
@@ -88,8 +103,23 @@ def status_of(args: list[str] | None = None) -> int:
     except (KeyboardInterrupt, click.Abort):
         render.problem("stopped", ["what was stored is complete; run the same command again for the rest."])
         return ExitStatus.INTERRUPTED
-    except BrokenPipeError:
-        sys.stderr.close()
+    except (BrokenPipeError, SystemExit):  # nobody reads on: click leaves so, having calmed standard output
+        sys.stdout = _nowhere()
         return ExitStatus.DONE
+    except OSError as error:
+        render.problem("error", ["standard output cannot be written.", str(error.strerror or error)])
+        sys.stdout = _nowhere()
+        return ExitStatus.FAILED
     finally:
         app.close()
+
+
+def _nowhere() -> TextIO:
+    """Return a standard output that takes anything: for the interpreter to flush on its way out."""
+    return Path(os.devnull).open("w", encoding="utf-8")
+
+
+def _stop(number: int, frame: object) -> None:
+    """Say at once that we were heard: what is under way may take a moment to end."""
+    os.write(2, b"stopping ...\n")
+    raise KeyboardInterrupt

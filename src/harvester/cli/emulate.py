@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
 from threading import Event
 
@@ -39,6 +40,7 @@ def command(app: App, /, port: int, faults: Sequence[str], recordings: str | Non
         with serve(Emulator(faults=known.Faults.parse(faults), recordings=recorded), port) as server:
             render.lines([server.url])
             sys.stdout.flush()
-            Event().wait()
+            with suppress(KeyboardInterrupt):
+                Event().wait()
     except OSError as error:
         raise UsageError(f"port {port} cannot be used.", str(error.strerror), "Take another:  --port 0  takes a free one.") from error

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Sequence
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -59,34 +57,52 @@ def command(
     found, unknown = resolved(app, wanted, store, client)
     tasks = plan(found, names, app.settings, radius=radius, since=since, until=until)
     outcomes = _run(app, tasks, store, client) if tasks else []
-    report(app, outcomes)
     if app.json:
         render.objects(unknown)
+    report(app, outcomes, len(unknown), store.place)
     return status(outcomes, len(unknown))
 
 
 def _run(app: App, tasks: Sequence[Task], store: Store, client: Client) -> list[Outcome]:
+    """Do the tasks; print each Outcome as it comes, but for a person, who gets one table at the end."""
     from harvester.harvest import run
 
+    live = app.json or not (app.quiet or render.at_terminal())
+    seen: list[Outcome] = []
     with render.progress(sum(len(task.targets) for task in tasks), "harvesting", quiet=app.quiet or app.json) as step:
-        return run(
-            tasks, store, client, app.settings, command=" ".join(sys.argv[1:]), on_outcome=lambda done: step(f"{done.source} {done.target}")
-        )
+
+        def told(outcome: Outcome) -> None:
+            step(f"{outcome.source} {outcome.target}")
+            if live:
+                _print(app, [outcome], header=not seen)
+            seen.append(outcome)
+
+        outcomes = run(tasks, store, client, app.settings, command=app.command_line(store), on_outcome=told)
+    if not live and not app.quiet:
+        _print(app, outcomes)
+    return outcomes
 
 
-def report(app: App, outcomes: Sequence[Outcome]) -> None:
-    """Print what was new, and say what failed or deserves a look."""
+def _print(app: App, outcomes: Sequence[Outcome], *, header: bool = True) -> None:
     if app.json:
         render.objects([as_object(outcome) for outcome in outcomes])
-    elif outcomes and not app.quiet:
-        render.table([row for outcome in outcomes for row in rows_of(outcome)], COLUMNS, right=NUMBERS)
+        return
+    rows = [row for outcome in outcomes for row in rows_of(outcome)]
+    if render.at_terminal():
+        render.table(rows, COLUMNS, right=NUMBERS)
+    else:
+        render.tab_separated(rows, COLUMNS, header=header)
+
+
+def report(app: App, outcomes: Sequence[Outcome], unknown: int, place: str) -> None:
+    """Say what failed or deserves a look, and how it went in all."""
     for outcome in outcomes:
         if not outcome.succeeded:
             render.problem("error" if outcome.kind == "failed" else "warning", _complaint(outcome))
         elif outcome.message and not app.quiet:
             render.say(f"{outcome.source}: {outcome.target}: {outcome.message}.")
-    if outcomes and not app.quiet:
-        render.say(summary(outcomes, app.settings.store))
+    if not app.quiet:
+        render.say(summary(outcomes, unknown, place))
 
 
 def rows_of(outcome: Outcome) -> list[dict[str, Any]]:
@@ -127,29 +143,24 @@ def as_object(outcome: Outcome) -> dict[str, Any]:
     }
 
 
-def summary(outcomes: Sequence[Outcome], store: str) -> str:
-    """Return the last line: how much was new, and where it lies."""
+def summary(outcomes: Sequence[Outcome], unknown: int, place: str) -> str:
+    """Return the last line: what failed, how much was new, and where it lies."""
     new, revised, held = (sum(getattr(outcome.counts, name) for outcome in outcomes) for name in ("new", "revised", "quarantined"))
-    words = [f"{new} new point{'s' * (new != 1)}" if new else "Nothing new"]
+    bad = unknown + sum(not outcome.succeeded for outcome in outcomes)
+    words = [f"{bad} of {unknown + len(outcomes)} did not succeed"] if bad else []
+    words += [f"{new} new point{'s' * (new != 1)}"] if new or bad else ["Nothing new"]
     words += [f"{revised} revised"] if revised else []
     words += [f"{held} in quarantine"] if held else []
-    return f"{', '.join(words)}. Store: {shown(store)}"
-
-
-def shown(place: str) -> str:
-    """Return a store's path or URL as it may be shown: without a password, the home folder as ~."""
-    head, at, tail = place.rpartition("@")
-    if "://" in place:
-        return f"{head.rpartition(':')[0]}:***@{tail}" if at and head.count(":") > 1 else place
-    home = str(Path.home())
-    return f"~{place.removeprefix(home)}" if place.startswith(f"{home}/") else place
+    return f"{', '.join(words)}. Store: {render.shortened(place)}"
 
 
 def status(outcomes: Sequence[Outcome], unknown: int) -> int:
-    """Return the exit status: 0 all done, 1 nothing succeeded, 3 some did, 4 only credentials stood in the way."""
+    """Return the exit status: 0 all done; 1 a bug, or nothing succeeded; 3 some did, or was put off; 4 only credentials stood in the way."""
     bad = [outcome for outcome in outcomes if not outcome.succeeded]
     if not bad and not unknown:
         return ExitStatus.DONE
+    if any(outcome.error == "bug" for outcome in bad):
+        return ExitStatus.FAILED
     if not unknown and all(outcome.error == "refused" for outcome in bad):
         return ExitStatus.CREDENTIALS
     partly = len(bad) < len(outcomes) or any(outcome.kind in ("suspicious", "postponed") for outcome in bad)

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import logging
 import re
-from collections.abc import Callable
+import sys
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
     from harvester.session import Client
     from harvester.store import Store
 
+NAME_SERVICES = ("sesame", "simbad")
 MJD_OF_UNIX = 40587.0
 JD_OF_MJD = 2_400_000.5
 
@@ -51,9 +53,12 @@ class App:
     @cached_property
     def settings(self) -> Settings:
         """The settings of this invocation; with --emulate every service is the emulator's."""
+        from harvester.cli.render import problem
         from harvester.config import read_settings
 
         settings = read_settings(store=self.said.get("store"), config=self.said.get("config"), simulated=self.emulated)
+        for doubt in (*settings.doubts, *_unknown_services(settings)):
+            problem("warning", doubt)
         return self._pointed_at_emulator(settings) if self.emulated else settings
 
     def store(self, *, create: bool = False) -> Store:
@@ -66,6 +71,10 @@ class App:
                 f"the store '{store.place}' is real.", hint="--emulate goes with a store of its own: leave --store out, or name another."
             )
         return store
+
+    def command_line(self, store: Store) -> str:
+        """Return what was typed, for the store to keep; a store's address without its password."""
+        return " ".join(sys.argv[1:]).replace(str(self.said.get("store") or store.place), store.place)
 
     def client(self) -> Client:
         """Make the client that all requests of this invocation go through."""
@@ -95,6 +104,25 @@ class App:
             for name, url in base_urls().items()
         }
         return replace(settings, services={**settings.services, **services})
+
+
+def _unknown_services(settings: Settings) -> Iterator[tuple[str, ...]]:
+    """Yield a message for each source or service that is set and that nobody knows."""
+    if not settings.services:
+        return
+    from difflib import get_close_matches
+
+    from harvester.source import registered
+
+    known = [*registered(), *NAME_SERVICES]
+    for name in settings.services:
+        if name not in known:
+            near = get_close_matches(name, known, n=1)
+            yield (
+                f"settings for '{name}', which is no source.",
+                f"Did you mean '{near[0]}'?" if near else "",
+                "All sources: harvest sources list",
+            )
 
 
 def COMMON() -> list[click.Parameter]:  # noqa: N802 - a fresh copy of a constant

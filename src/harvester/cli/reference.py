@@ -50,7 +50,7 @@ def command_reference() -> str:
     """Return the usage of every command."""
     from harvester.cli import harvest
 
-    context = click.Context(harvest, info_name="harvest", **(harvest.context_settings | WIDTH))
+    context = click.Context(harvest, info_name="harvest", **{**harvest.context_settings, **WIDTH})
     return "\n\n".join(f"```text\n{text}\n```" for text in _helps(harvest, context))
 
 

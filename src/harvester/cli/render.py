@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import csv
 import json
+import logging
+import os
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any
 
+log = logging.getLogger(__name__)
 INDENT = {"error": 7, "warning": 9, "stopped": 9}
 STYLE = {"error": "bold red", "warning": "bold yellow", "stopped": "bold yellow"}
 Row = Mapping[str, Any]
@@ -16,7 +19,7 @@ Row = Mapping[str, Any]
 
 def problem(word: str, lines: Sequence[str]) -> None:
     """Say what went wrong on standard error: three lines at most, the first with the word before it."""
-    text = f"\n{' ' * INDENT[word]}".join(line for part in lines for line in part.splitlines())
+    text = f"\n{' ' * INDENT[word]}".join(printable(line) for part in lines for line in part.splitlines())
     if sys.stderr.isatty():
         from rich.console import Console
         from rich.text import Text
@@ -28,25 +31,61 @@ def problem(word: str, lines: Sequence[str]) -> None:
 
 def say(text: str) -> None:
     """Say something that is no data."""
-    sys.stderr.write(f"{text}\n")
+    sys.stderr.write(f"{printable(text)}\n")
 
 
-def table(rows: Sequence[Row], columns: Sequence[str], *, as_json: bool = False, right: Sequence[str] = ()) -> None:
-    """Print rows: JSON objects a line, a rich table at a terminal, tab-separated text elsewhere. `right` columns are numbers."""
+def warning(message: Warning | str, category: type[Warning], *_: object) -> None:
+    """Say a warning of ours; those of libraries go to the log."""
+    if category.__module__.startswith("harvester"):
+        problem("warning", [str(message)])
+    else:
+        log.info("%s: %s", category.__name__, message)
+
+
+def printable(text: str) -> str:
+    """Return text without what a terminal would obey rather than show: names and messages come from others."""
+    return text if text.isprintable() else "".join(char if char.isprintable() or char in "\t\n" else "?" for char in text)
+
+
+def shortened(place: str) -> str:
+    """Return a path with the home folder as ~."""
+    home = os.path.expanduser("~")  # noqa: PTH111 - Path.home() fails where there is none
+    return f"~{place.removeprefix(home)}" if len(home) > 1 and place.startswith(f"{home}/") else place
+
+
+def at_terminal() -> bool:
+    """Whether a person reads standard output."""
+    return sys.stdout.isatty()
+
+
+def table(
+    rows: Sequence[Row], columns: Sequence[str], *, as_json: bool = False, right: Sequence[str] = (), wide: Sequence[str] = ()
+) -> None:
+    """Print rows: JSON objects a line, a rich table at a terminal, tab-separated text elsewhere.
+
+    `right` columns are numbers; `wide` ones are left out at a terminal.
+    """
     if as_json:
         objects(rows)
-    elif sys.stdout.isatty():
-        _rich_table(rows, columns, right)
+    elif at_terminal():
+        _rich_table(rows, [name for name in columns if name not in wide], right)
     else:
-        writer = csv.writer(sys.stdout, delimiter="\t", lineterminator="\n")
-        writer.writerow(columns)
-        writer.writerows([_word(row.get(name)) for name in columns] for row in rows)
+        tab_separated(rows, columns)
+
+
+def tab_separated(rows: Sequence[Row], columns: Sequence[str], *, header: bool = True) -> None:
+    """Print rows as tab-separated text at once."""
+    writer = csv.writer(sys.stdout, delimiter="\t", lineterminator="\n")
+    writer.writerows([columns] if header else [])
+    writer.writerows([_word(row.get(name)) for name in columns] for row in rows)
+    sys.stdout.flush()
 
 
 def objects(rows: Sequence[Row]) -> None:
     """Print one JSON object a line."""
     for row in rows:
-        sys.stdout.write(json.dumps(row, ensure_ascii=False, default=str) + "\n")
+        sys.stdout.write(json.dumps(row, ensure_ascii=False, default=str, allow_nan=False) + "\n")
+    sys.stdout.flush()
 
 
 def facts(pairs: Sequence[tuple[str, Any]], *, as_json: bool = False) -> None:
@@ -84,19 +123,20 @@ def progress(total: int, what: str, *, quiet: bool = False) -> Iterator[Callable
     )
     with Progress(*columns, console=Console(stderr=True), transient=True) as bar:
         task = bar.add_task(what, total=total, last="")
-        yield lambda done: bar.update(task, advance=1, last=done)
+        yield lambda done: bar.update(task, advance=1, last=printable(done))
 
 
 def _rich_table(rows: Sequence[Row], columns: Sequence[str], right: Sequence[str]) -> None:
     from rich import box
     from rich.console import Console
     from rich.table import Table
+    from rich.text import Text
 
     shown = Table(box=box.SIMPLE_HEAD, pad_edge=False)
     for name in columns:
         shown.add_column(name, justify="right" if name in right else "left", overflow="fold")
     for row in rows:
-        shown.add_row(*(str(_word(row.get(name))) for name in columns))
+        shown.add_row(*(Text(str(_word(row.get(name)))) for name in columns))
     Console(highlight=False).print(shown)
 
 
@@ -105,4 +145,6 @@ def _word(value: Any) -> Any:
         return ""
     if isinstance(value, bool):
         return "yes" if value else "no"
-    return ", ".join(str(part) for part in value) if isinstance(value, (list, tuple)) else value
+    if isinstance(value, (list, tuple)):
+        value = ", ".join(str(part) for part in value)
+    return printable(value) if isinstance(value, str) else value

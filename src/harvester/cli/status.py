@@ -20,7 +20,7 @@ def command(app: App, /, targets: Sequence[str]) -> None:
     names = selection(store, targets, (), ())["targets"]
     states = store.status(names)
     rows = states if app.json else [as_row(state) for state in states]
-    render.table(rows, COLUMNS, as_json=app.json, right=("points",))
+    render.table(rows, COLUMNS, as_json=app.json, right=("points",), wide=("filters",))
     if not rows and not app.quiet:
         render.say("Nothing has been asked yet. Begin with: harvest fetch --target NAME")
 
@@ -28,7 +28,7 @@ def command(app: App, /, targets: Sequence[str]) -> None:
 def as_row(state: Mapping[str, Any]) -> dict[str, Any]:
     """Return one line of the status: what happened last, what is stored, what is wrong."""
     newest = None if state["newest"] is None else f"{state['newest']:.4f}"
-    filters = " ".join(name.partition("(")[0] for name in state["points_by_filter"])
+    filters = [f"{name} {points}" for name, points in state["points_by_filter"].items()]
     when = state["when"][:16].replace("T", " ")
     wrong = f" ({state['failures']} in a row)" if state["failures"] > 1 else ""
     outcome = f"{state['outcome']}: {state['error']}" if state["error"] else state["outcome"]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import click
 
@@ -14,12 +14,8 @@ from harvester.cli.options import COMMON, App, define, target_option
 from harvester.errors import ExitStatus, UsageError
 from harvester.target import Target
 
-if TYPE_CHECKING:
-    pass
-
 COLUMNS = ("name", "ra", "dec", "epoch", "pmra", "pmdec", "parallax", "points", "aliases")
 NUMBERS = ("ra", "dec", "epoch", "pmra", "pmdec", "parallax", "points")
-MOST_ALIASES = 4
 
 
 @click.group("targets", params=COMMON())
@@ -62,7 +58,13 @@ def list_(app: App, /) -> None:
     """List the targets with their positions and points."""
     store = app.store()
     points = store.points()
-    render.table([_row(target, points.get(target.name, 0)) for target in store.targets()], COLUMNS, as_json=app.json, right=NUMBERS)
+    render.table(
+        [_row(target, points.get(target.name, 0)) for target in store.targets()],
+        COLUMNS,
+        as_json=app.json,
+        right=NUMBERS,
+        wide=("aliases",),
+    )
 
 
 @define("show")
@@ -75,7 +77,7 @@ def show(app: App, /, targets: Sequence[str]) -> None:
         target = stored_target(store, text)
         ids = [(f"id {survey}", found) for survey, found in sorted(target.ids.items())]
         row = _row(target, points.get(target.name, 0))
-        render.facts([(key, row[key]) for key in COLUMNS[:-1]] + [("aliases", target.aliases), *ids], as_json=app.json)
+        render.facts([(key, row[key]) for key in COLUMNS] + ids, as_json=app.json)
 
 
 @define("remove")
@@ -103,17 +105,9 @@ def _follow(app: App, wanted: Sequence[Target | str]) -> int:
 
 
 def _row(target: Target, points: int) -> dict[str, Any]:
-    shown = target.aliases[:MOST_ALIASES]
-    more = [f"and {len(target.aliases) - MOST_ALIASES} more"] if len(target.aliases) > MOST_ALIASES else []
     numbers = {key: getattr(target, key) for key in ("epoch", "pmra", "pmdec", "parallax")}
-    return {
-        "name": target.name,
-        "ra": round(target.ra, 7),
-        "dec": round(target.dec, 7),
-        **numbers,
-        "points": points,
-        "aliases": [*shown, *more],
-    }
+    place = {"ra": round(target.ra, 7), "dec": round(target.dec, 7)}
+    return {"name": target.name, **place, **numbers, "points": points, "aliases": list(target.aliases)}
 
 
 for subcommand in (add, import_, list_, show, remove):

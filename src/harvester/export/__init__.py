@@ -54,6 +54,8 @@ def export(schema: pa.Schema, batches: Iterable[pa.RecordBatch], output: str, *,
     try:
         with _opened(output) as stream:
             return writer.write(described, (batch.cast(described) for batch in batches), stream)
+    except BrokenPipeError:
+        raise
     except OSError as error:
         raise ExportError(
             f"'{output}' cannot be written.", str(error.strerror or error), "Nothing is left of it; the store is untouched."

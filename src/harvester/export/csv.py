@@ -1,4 +1,4 @@
-"""CSV with a header; every digit of a float64, empty fields for null."""
+"""CSV with a header; every digit of a float64, empty fields for null. The last column says whether the data are real or simulated."""
 
 from __future__ import annotations
 
@@ -8,14 +8,16 @@ from typing import IO
 import pyarrow as pa
 import pyarrow.csv as pa_csv
 
+KIND = "data"
 OPTIONS = pa_csv.WriteOptions(quoting_style="needed")
 
 
 def write(schema: pa.Schema, batches: Iterable[pa.RecordBatch], stream: IO[bytes]) -> int:
     """Write one CSV; return the number of points."""
     points = 0
-    with pa_csv.CSVWriter(stream, schema, write_options=OPTIONS) as writer:
+    kind = (schema.metadata or {}).get(KIND.encode(), b"").decode()
+    with pa_csv.CSVWriter(stream, schema.append(pa.field(KIND, pa.string())), write_options=OPTIONS) as writer:
         for batch in batches:
-            writer.write_batch(batch)
+            writer.write_batch(batch.append_column(KIND, pa.repeat(kind, batch.num_rows)))
             points += batch.num_rows
     return points
