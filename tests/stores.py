@@ -9,6 +9,7 @@ import os
 import shutil
 import tempfile
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from urllib.parse import quote
 
@@ -21,9 +22,9 @@ OTHER_SERVER = "HARVESTER_TEST_POSTGRES_URL"
 _numbers = itertools.count()
 
 
-@pytest.fixture(scope="session")
-def postgres_url() -> Iterator[str]:
-    """A PostgreSQL server that tests may fill."""
+@contextmanager
+def postgres_server() -> Iterator[str]:
+    """A PostgreSQL server that may be filled."""
     if os.environ.get(OTHER_SERVER):
         yield os.environ[OTHER_SERVER]
         return
@@ -42,24 +43,55 @@ def postgres_url() -> Iterator[str]:
         shutil.rmtree(folder, ignore_errors=True)
 
 
-@pytest.fixture(params=BACK_ENDS)
-def store_url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
-    """Where a test may make a store: nothing is there yet."""
-    return str(tmp_path / "store.db") if request.param == "sqlite" else str(request.getfixturevalue("postgres_schema"))
-
-
-@pytest.fixture
-def postgres_schema(postgres_url: str) -> Iterator[str]:
-    """The address of an empty schema on the PostgreSQL server, dropped in the end."""
+@contextmanager
+def schema_of_its_own(server: str) -> Iterator[str]:
+    """Where a store may be made on a server: nothing is there yet, and nothing is left there."""
     import psycopg
 
-    server = postgres_url
     schema = f"test_{os.getpid()}_{next(_numbers)}"
     with psycopg.connect(server, autocommit=True) as connection:
         connection.execute(f"CREATE SCHEMA {schema}")
     yield f"{server}{'&' if '?' in server else '?'}options={quote(f'-csearch_path={schema}')}"
     with psycopg.connect(server, autocommit=True) as connection:
         connection.execute(f"DROP SCHEMA {schema} CASCADE")
+
+
+@pytest.fixture(scope="session")
+def postgres_url() -> Iterator[str]:
+    """A PostgreSQL server that tests may fill."""
+    with postgres_server() as url:
+        yield url
+
+
+@pytest.fixture
+def postgres_schema(postgres_url: str) -> Iterator[str]:
+    """The address of an empty schema on the PostgreSQL server."""
+    with schema_of_its_own(postgres_url) as url:
+        yield url
+
+
+@contextmanager
+def some_place(request: pytest.FixtureRequest, file: Path) -> Iterator[str]:
+    """Where a store may be made, on the back end that the fixture's parameter names: nothing is there yet."""
+    if request.param == "sqlite":
+        yield str(file)
+        return
+    with schema_of_its_own(request.getfixturevalue("postgres_url")) as url:
+        yield url
+
+
+@pytest.fixture(params=BACK_ENDS)
+def store_url(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[str]:
+    """Where a test may make a store."""
+    with some_place(request, tmp_path / "store.db") as place:
+        yield place
+
+
+@pytest.fixture(params=BACK_ENDS)
+def other_url(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[str]:
+    """A second such place."""
+    with some_place(request, tmp_path / "other.db") as place:
+        yield place
 
 
 @pytest.fixture

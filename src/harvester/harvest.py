@@ -22,7 +22,7 @@ from harvester.follow import NAME_SERVICES, name_session
 from harvester.payload import Payload
 from harvester.resolve import resolve
 from harvester.session import Client, DryRun, Service, Session
-from harvester.source import Pace, Query, Source, load, registered
+from harvester.source import Pace, Query, Source, find, load, package, registered
 from harvester.store.visit import SUCCESSES, Counts, Visit
 from harvester.target import Target
 
@@ -113,7 +113,7 @@ def run(
     outcomes: list[Outcome] = []
     with store.run(command, __version__) as writer, executor or ThreadPoolExecutor(AT_ONCE) as pool:
         for visit, outcome in _as_they_come(pool, tasks, client, settings):
-            outcomes.append(_stored(outcome, writer.visit(visit)))
+            outcomes.append(stored(outcome, writer.visit(visit)))
             on_outcome(outcomes[-1])
     return outcomes
 
@@ -145,9 +145,10 @@ def visits(task: Task, client: Client, settings: Settings) -> list[tuple[Visit, 
         raise
     except Exception as error:
         log.exception("bug in source %s", task.source)
-        found = _failed(task, source, payloads, _bug(task.source, error))
+        found = _failed(task, source, payloads, bug(task.source, error))
     seconds = (monotonic() - start) / len(task.targets)
-    return [(replace(visit, seconds=seconds), replace(outcome, seconds=seconds)) for visit, outcome in found]
+    asked: dict[str, Any] = {"radius": task.radius, "since": task.since, "until": task.until, "source_version": package(find(task.source))}
+    return [(replace(visit, seconds=seconds, **asked), replace(outcome, seconds=seconds)) for visit, outcome in found]
 
 
 def session_for(name: str, source: Source, client: Client, settings: Settings) -> Session:
@@ -202,7 +203,7 @@ def _request_line(method: str, url: str, params: Mapping[str, Any]) -> str:
     return f"{method} {url}{form}"
 
 
-def _stored(outcome: Outcome, counts: Counts) -> Outcome:
+def stored(outcome: Outcome, counts: Counts) -> Outcome:
     """Return the Outcome as the store knows it: whether anything was new, whether something was there before."""
     return replace(outcome, kind=counts.outcome or outcome.kind, message=counts.message or outcome.message, counts=counts)
 
@@ -248,6 +249,7 @@ def _failed(task: Task, source: Source, payloads: list[Payload], error: SourceEr
     ]
 
 
-def _bug(name: str, error: Exception) -> SourceError:
+def bug(name: str, error: Exception) -> SourceError:
+    """Return an unexpected error of a source as one that the user can report."""
     what = f"{name}: {type(error).__name__}: {error}"
     return SourceError(what[:300], "This is a bug of the source, not of the survey.", "Please report it with the output of -v.")

@@ -167,9 +167,13 @@ def describe(entry: EntryPoint) -> Description:
         docstring = ast.get_docstring(ast.parse(_file(entry.module).read_text("utf-8"))) or ""
     except (OSError, SyntaxError, ValueError) as error:
         raise _broken(entry, str(error)) from error
-    package = f"{entry.dist.name} {entry.dist.version}" if entry.dist else ""
     title, _, rest = docstring.partition("\n")
-    return Description(entry.name, package, title.rstrip("."), _facts(rest))
+    return Description(entry.name, package(entry), title.rstrip("."), _facts(rest))
+
+
+def package(entry: EntryPoint) -> str:
+    """Return name and version of the package that a source comes from, empty where it was not installed as one."""
+    return f"{entry.dist.name} {entry.dist.version}" if entry.dist else ""
 
 
 def _facts(docstring: str) -> dict[str, str]:
@@ -205,5 +209,5 @@ def _file(module: str) -> Path:
 
 
 def _broken(entry: EntryPoint, why: str) -> BrokenSource:
-    package = entry.dist.name if entry.dist else entry.module.partition(".")[0]
-    return BrokenSource(f"source '{entry.name}' of package '{package}' is broken.", why, f"Upgrade or remove it: pip install -U {package}")
+    name = entry.dist.name if entry.dist else entry.module.partition(".")[0]
+    return BrokenSource(f"source '{entry.name}' of package '{name}' is broken.", why, f"Upgrade or remove it: pip install -U {name}")

@@ -4,14 +4,18 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Self
 
-from sqlalchemy import func, select
+from sqlalchemy import select
 
 from harvester import __version__
-from harvester.store import names, read, targets, versions
-from harvester.store.connection import PATIENCE_S, Database
+from harvester.store import check, copying, names, read, targets, upkeep, versions
+from harvester.store.archive import Archive, Chosen
+from harvester.store.check import Finding
+from harvester.store.connection import Database
+from harvester.store.copying import Copied, Report, unheard
+from harvester.store.history import Past, State
 from harvester.store.read import Cut
 from harvester.store.run import Run, open_run
-from harvester.store.tables import LIGHT_CURVE, passband, payload, photometry, photometry_version, quarantine, run, source, target
+from harvester.store.tables import LIGHT_CURVE, passband, source
 from harvester.store.visit import SUCCESSES, Counts, FilterCounts, Visit
 
 if TYPE_CHECKING:
@@ -24,7 +28,7 @@ if TYPE_CHECKING:
 
     from harvester.target import Target
 
-__all__ = ["LIGHT_CURVE", "SUCCESSES", "Counts", "Cut", "FilterCounts", "Run", "Store", "Visit"]
+__all__ = ["LIGHT_CURVE", "SUCCESSES", "Chosen", "Copied", "Counts", "Cut", "FilterCounts", "Finding", "Run", "State", "Store", "Visit"]
 
 
 class Store:
@@ -40,7 +44,7 @@ class Store:
         self.place = database.place
 
     @classmethod
-    def open(cls, place: str | Path, *, simulated: bool | None, create: bool = True, patience: float = PATIENCE_S) -> Self:
+    def open(cls, place: str | Path, *, simulated: bool | None, create: bool = True, patience: float | None = None) -> Self:
         """Open the store at a path or PostgreSQL URL; a missing one is made silently if `create`, of the kind that `simulated` says.
 
         With `simulated` None the store is taken as it is, and must exist. `patience` is how many seconds to wait for another process.
@@ -91,14 +95,29 @@ class Store:
         with self._database.reading() as connection:
             return next(read.light_curves(connection, [name], cut or Cut(**cuts)))
 
-    def read(self, targets: Iterable[str] | None = None, cut: Cut | None = None, **cuts: Any) -> Iterator[pa.RecordBatch]:
-        """Yield the points of targets (all for None) as record batches (LIGHT_CURVE).
+    def read(
+        self, targets: Iterable[str] | None = None, cut: Cut | None = None, *, at: State | None = None, **cuts: Any
+    ) -> Iterator[pa.RecordBatch]:
+        """Yield the points of targets (all for None) as record batches (LIGHT_CURVE), as they are or as they were in a state.
 
         All are of one state of the store; memory is needed for one batch and one target at a time. Raises StoreError for an unknown name.
         """
         chosen = cut or Cut(**cuts)
+        if targets is None and at is None:
+            yield from read.batches(read.everything(self._database, chosen))
+            return
         with self._database.reading() as connection:
-            yield from read.batches(read.light_curves(connection, targets, chosen))
+            yield from read.batches(read.light_curves(connection, targets, chosen, at))
+
+    @property
+    def past(self) -> Past:
+        """Earlier states, changes, and the origin of points."""
+        return Past(self._database)
+
+    @property
+    def archive(self) -> Archive:
+        """The payloads as they came, and the rows in quarantine."""
+        return Archive(self._database)
 
     def status(self, names: Iterable[str] | None = None) -> list[dict[str, Any]]:
         """Return how every source does for every target that it was asked about (see `read.statuses`)."""
@@ -166,16 +185,27 @@ class Store:
         return {"data": self.kind, "software": f"harvester {__version__}"}
 
     def info(self) -> dict[str, Any]:
-        """Return what the store is and how much it holds; `bytes` is None on a server."""
-        tables = {
-            "targets": target,
-            "points": photometry,
-            "revised": photometry_version,
-            "payloads": payload,
-            "runs": run,
-            "quarantined": quarantine,
-        }
+        """Return what the store is and how much it holds (see `upkeep.contents` and `upkeep.size`)."""
         with self._database.reading() as connection:
-            counts = {word: connection.execute(select(func.count()).select_from(table)).scalar_one() for word, table in tables.items()}
-        size = self._database.file.stat().st_size if self._database.file else None
-        return {"place": self.place, "kind": self.kind, "revision": versions.REVISIONS[-1], "bytes": size, **counts}
+            held = upkeep.contents(connection)
+        size = upkeep.size(self._database, held["points"])
+        return {"place": self.place, "kind": self.kind, "revision": versions.REVISIONS[-1], **held, **size}
+
+    def check(self) -> Iterator[Finding]:
+        """Look for damage; yield a finding per check (see `check.CHECKS`)."""
+        return check.findings(self._database)
+
+    def vacuum(self) -> tuple[int, int]:
+        """Give back the room of what was deleted; return the bytes before and after. Raises StoreError (see `upkeep.vacuum`)."""
+        return upkeep.vacuum(self._database)
+
+    def copy(self, to: str | Path, report: Report = unheard) -> list[Copied]:
+        """Copy everything to a place that holds no store, SQLite or PostgreSQL; return what was copied, table by table.
+
+        `report` is told how far it is. What was there is proven the same before it becomes a store. Raises StoreError.
+        """
+        destination = Database(to)
+        try:
+            return copying.copy(self._database, destination, report)
+        finally:
+            destination.engine.dispose()

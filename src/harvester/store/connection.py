@@ -34,6 +34,12 @@ CAUSES = (
     ),
     ("readonly", "The file or its folder may not be written.", "Change its permissions, or name another: harvest --store FILE"),
     ("is full", "The disk is full.", "Make room and run the command again: nothing is half-stored."),
+    ("No space left", "The disk of the database server is full.", "Make room and run the command again: nothing is half-stored."),
+    (
+        "disk I/O error",
+        "The disk cannot be written or read: a limit was reached, or it fails.",
+        "Make room or check the disk, and run the command again: nothing is half-stored.",
+    ),
     ("malformed", "The file is damaged.", "Restore it from a backup; 'sqlite3 FILE .recover' may save most of it."),
 )
 
@@ -41,10 +47,10 @@ CAUSES = (
 class Database:
     """Connections to one store; what goes wrong with them is a StoreError in the user's words."""
 
-    def __init__(self, place: str | Path, patience: float = PATIENCE_S) -> None:
+    def __init__(self, place: str | Path, patience: float | None = None) -> None:
         self.url = _url(place)
         self.place = shown(self.url)
-        self.engine = _engine(self.url, patience, self.place)
+        self.engine = _engine(self.url, PATIENCE_S if patience is None else patience, self.place)
 
     @property
     def is_sqlite(self) -> bool:
@@ -69,20 +75,28 @@ class Database:
         with self._explained(), self.engine.execution_options(begin="BEGIN IMMEDIATE").begin() as connection:
             yield connection
 
+    @contextmanager
+    def outside(self) -> Iterator[Connection]:
+        """Open a connection on which every statement stands for itself, outside any transaction. Raises StoreError."""
+        alone = {"begin": ""} if self.is_sqlite else {"isolation_level": "AUTOCOMMIT"}
+        with self._explained(), self.engine.execution_options(**alone).connect() as connection:
+            yield connection
+
     def make_wal(self) -> None:
         """Let readers and a writer work at once; SQLite keeps this in the file. Raises StoreError."""
-        outside_a_transaction = self.engine.execution_options(begin="")
-        with self._explained(), outside_a_transaction.connect() as connection:
+        with self.outside() as connection:
             connection.exec_driver_sql("PRAGMA journal_mode=WAL")
 
     @contextmanager
     def _explained(self) -> Iterator[None]:
+        driver: Any = self.engine.dialect.loaded_dbapi
         try:
             yield
-        except exc.DatabaseError as error:
-            if not _is_of_the_place(error):
+        except (exc.DatabaseError, driver.DatabaseError) as error:
+            told = error.orig if isinstance(error, exc.DatabaseError) else error
+            if not _is_of_the_place(told, driver):
                 raise
-            why, hint = _cause(_without_secrets(str(error.orig), self.url))
+            why, hint = _cause(_without_secrets(str(told), self.url))
             raise StoreError(f"the store '{self.place}' cannot be used.", why, hint) from error
 
 
@@ -139,9 +153,11 @@ def _prepare_sqlite(engine: Engine, patience: float) -> None:
             connection.exec_driver_sql(statement)
 
 
-def _is_of_the_place(error: exc.DatabaseError) -> bool:
-    """Tell trouble with the file or server from a bug of ours."""
-    return type(error) in {exc.OperationalError, exc.DatabaseError} or getattr(error.orig, "sqlstate", None) == INSUFFICIENT_PRIVILEGE
+def _is_of_the_place(error: BaseException | None, driver: Any) -> bool:
+    """Tell trouble with the file or server from a bug of ours; `error` is the driver's own."""
+    if isinstance(error, driver.OperationalError) or type(error) is driver.DatabaseError:
+        return True
+    return getattr(error, "sqlstate", None) == INSUFFICIENT_PRIVILEGE
 
 
 def _cause(message: str) -> tuple[str, str]:

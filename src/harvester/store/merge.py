@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
+from numpy.typing import NDArray
 
 from harvester.store.tables import GIVEN, KEY
 
@@ -17,12 +18,16 @@ BJD_TOLERANCE_D = 2e-9
 
 @dataclass(frozen=True, slots=True)
 class Merge:
-    """Delivered rows by what the store does with them; `known` and `known_elsewhere` are counts of rows that it leaves alone."""
+    """Delivered rows by what the store does with them; `known` and `known_elsewhere` are counts of rows that it leaves alone.
+
+    `replaced` says, row by row of `revised`, which stored row it replaces.
+    """
 
     new: pa.Table
     revised: pa.Table
     known: int
     known_elsewhere: int
+    replaced: Any = field(default_factory=lambda: pa.array([], pa.int64()))
 
 
 def without_repeats(rows: pa.Table) -> tuple[pa.Table, pa.Table, int]:
@@ -30,7 +35,7 @@ def without_repeats(rows: pa.Table) -> tuple[pa.Table, pa.Table, int]:
 
     A contradiction is no revision: one answer that gives one observation two values cannot be trusted to mean the later one.
     """
-    codes = _key(rows).combine_chunks().dictionary_encode().indices.to_numpy()
+    codes = _codes(rows)
     _, first, back = np.unique(codes, return_index=True, return_inverse=True)
     again = np.flatnonzero(first[back] != np.arange(len(codes)))
     if not len(again):
@@ -46,6 +51,8 @@ def merge(stored: pa.Table, delivered: pa.Table) -> Merge:
     A row is revised when its own source gives another value in any of the survey's columns, or when its BJD_TDB moved by more than
     BJD_TOLERANCE_D (a target whose position was corrected). A measurement that another source delivered first is known elsewhere.
     """
+    if not stored.num_rows:
+        return Merge(delivered, delivered.slice(0, 0), 0, 0)
     place = pc.index_in(_key(delivered), value_set=_key(stored))
     is_new = pc.is_null(place)
     found, old = delivered.filter(pc.invert(is_new)), stored.take(place.drop_null())
@@ -53,17 +60,20 @@ def merge(stored: pa.Table, delivered: pa.Table) -> Merge:
     changed = pc.and_(pc.invert(elsewhere), pc.or_(_differs(old, found, GIVEN), _moved(old["bjd_tdb"], found["bjd_tdb"])))
     others = pc.sum(elsewhere).as_py() or 0
     revised = found.filter(changed)
-    return Merge(_in_order(delivered.filter(is_new)), _in_order(revised), found.num_rows - revised.num_rows - others, others)
+    replaced = place.drop_null().filter(changed)
+    return Merge(delivered.filter(is_new), revised, found.num_rows - revised.num_rows - others, others, replaced)
+
+
+def _codes(rows: pa.Table) -> NDArray[np.int64]:
+    """Return a number for every row, the same for the same key."""
+    filters, observations = (rows[name].combine_chunks().dictionary_encode() for name in KEY)
+    pairs = np.asarray(observations.indices.to_numpy(), np.int64) * len(filters.dictionary) + filters.indices.to_numpy()
+    return np.asarray(pairs, np.int64)
 
 
 def _key(rows: pa.Table) -> Any:
     words: Any = [pc.cast(rows[name], pa.string()) for name in KEY]
     return pc.binary_join_element_wise(*words, ":")
-
-
-def _in_order(rows: pa.Table) -> pa.Table:
-    """Sort by key: a clustered table is filled fastest from one end."""
-    return rows.sort_by([(name, "ascending") for name in KEY])
 
 
 def _differs(left: pa.Table, right: pa.Table, columns: tuple[str, ...]) -> Any:

@@ -6,17 +6,24 @@ from collections import defaultdict
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
-from sqlalchemy import Connection, Select, Table, func, select
+from sqlalchemy import Connection, Select, func, select
 
 from harvester.errors import UsageError
-from harvester.store.rows import fetch
-from harvester.store.tables import LIGHT_CURVE, ROW, passband, photometry, schedule, source, target, visit
+from harvester.store import stream
+from harvester.store.history import rows_at
+from harvester.store.tables import LIGHT_CURVE, ROW, passband, photometry, schedule, series, source, target, visit
 from harvester.store.targets import named
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence
+
+    from numpy.typing import NDArray
+
+    from harvester.store.connection import Database
+    from harvester.store.history import State
 
 MJD_ZERO = 2_400_000.5
 QUALITIES = {"good": 0, "suspect": 1, "all": 2}
@@ -42,23 +49,42 @@ class Cut:
             raise UsageError(f"no quality named '{self.quality}'.", hint=f"Choose one of: {', '.join(QUALITIES)}.")
 
 
-def light_curves(connection: Connection, names: Iterable[str] | None, cut: Cut) -> Iterator[pa.Table]:
-    """Yield the points of each target (all of them for None), by filter and BJD_TDB. Raises StoreError for an unknown name."""
-    labels, sources = _words(connection, passband, "label"), _words(connection, source, "name")
-    for target_id, name in named(connection, names).items():
-        rows = fetch(connection, _points(target_id, cut, labels, sources), ROW)
-        yield _readable(rows, name, labels, sources)
+def everything(database: Database, cut: Cut) -> Iterator[pa.Table]:
+    """Yield the points of every target, in the order in which they were first followed; each by filter, BJD_TDB and observation_id."""
+    with database.reading() as connection:
+        conditions = _conditions(connection, cut)
+    with database.reading() as connection:
+        rows = stream.by_target(database, connection, conditions)
+        words = _Words.of(connection, named(connection, None))
+        for part in rows:
+            yield words.readable(part)
+
+
+def light_curves(connection: Connection, names: Iterable[str] | None, cut: Cut, at: State | None = None) -> Iterator[pa.Table]:
+    """Yield the points of each target (all of them for None), by filter, BJD_TDB and observation_id, as they are or were in a state.
+
+    Raises StoreError for an unknown name.
+    """
+    chosen, conditions = named(connection, names), _conditions(connection, cut)
+    words = _Words.of(connection, chosen)
+    for target_id in sorted(chosen) if names is None else chosen:
+        if at is None:
+            rows = stream.of_target(connection, target_id, conditions)
+        else:
+            rows = _within(rows_at(connection, target_id, at), cut, words)
+        yield words.readable(rows)
 
 
 def batches(tables: Iterable[pa.Table]) -> Iterator[pa.RecordBatch]:
-    """Yield record batches of at most ROWS_PER_BATCH rows, small tables together."""
+    """Yield record batches of ROWS_PER_BATCH rows, the last one shorter: the same rows are cut at the same places however they come."""
     waiting: list[pa.Table] = []
     for table in tables:
         waiting.append(table)
-        if sum(part.num_rows for part in waiting) >= ROWS_PER_BATCH:
-            yield from _together(waiting)
-            waiting = []
-    yield from _together(waiting)
+        while sum(part.num_rows for part in waiting) >= ROWS_PER_BATCH:
+            together = pa.concat_tables(waiting)
+            yield from together.slice(0, ROWS_PER_BATCH).combine_chunks().to_batches()
+            waiting = [together.slice(ROWS_PER_BATCH)]
+    yield from pa.concat_tables(waiting).combine_chunks().to_batches() if waiting else ()
 
 
 def statuses(connection: Connection, names: Iterable[str] | None) -> list[dict[str, Any]]:
@@ -91,9 +117,9 @@ def _visited() -> Select[*tuple[Any, ...]]:
 
 
 def _counted(target_ids: Sequence[int] | None) -> Select[int, int, str, int]:
-    key = photometry.c.target_id, photometry.c.source_id, photometry.c.filter_id
-    grouped = select(*key, func.count().label("points")).group_by(*key)
-    counts = (grouped if target_ids is None else grouped.where(photometry.c.target_id.in_(target_ids))).subquery()
+    key = series.c.target_id, series.c.source_id, series.c.filter_id
+    grouped = select(*key, func.count().label("points")).join_from(series, photometry, photometry.c.series_id == series.c.id).group_by(*key)
+    counts = (grouped if target_ids is None else grouped.where(series.c.target_id.in_(target_ids))).subquery()
     return (
         select(counts.c.target_id, counts.c.source_id, passband.c.label, counts.c.points)
         .join_from(counts, passband, passband.c.id == counts.c.filter_id)
@@ -111,40 +137,80 @@ def watermarks(connection: Connection, source_name: str) -> dict[str, float]:
     return dict(connection.execute(found).all())
 
 
-def _points(target_id: int, cut: Cut, labels: Mapping[int, str], sources: Mapping[int, str]) -> Select[*tuple[Any, ...]]:
-    columns = photometry.c
-    found = select(photometry).where(columns.target_id == target_id, columns.quality <= QUALITIES[cut.quality])
-    if cut.filters is not None:
-        found = found.where(columns.filter_id.in_([number for number, label in labels.items() if label in cut.filters]))
-    if cut.sources is not None:
-        found = found.where(columns.source_id.in_([number for number, name in sources.items() if name in cut.sources]))
+@dataclass(frozen=True, slots=True)
+class _Words:
+    """What the ids in a row mean."""
+
+    targets: Mapping[int, str]
+    labels: Mapping[int, str]
+    sources: Mapping[int, str]
+
+    @classmethod
+    def of(cls, connection: Connection, targets: Mapping[int, str]) -> _Words:
+        tables = (passband, "label"), (source, "name")
+        return cls(targets, *(dict(connection.execute(select(table.c.id, table.c[column])).all()) for table, column in tables))
+
+    def readable(self, rows: pa.Table) -> pa.Table:
+        """Return rows (tables.ROW, whole targets in the order of their ids) as LIGHT_CURVE."""
+        columns = {
+            "target": _translated(rows["target_id"], self.targets),
+            "filter": _translated(rows["filter_id"], self.labels),
+            "source": _translated(rows["source_id"], self.sources),
+        } | {column: rows[column] for column in LIGHT_CURVE.names if column in ROW.names}
+        table = pa.table([columns[column] for column in LIGHT_CURVE.names], schema=LIGHT_CURVE)
+        return table.take(_order(rows, self.labels))
+
+
+def _order(rows: pa.Table, labels: Mapping[int, str]) -> NDArray[np.int64]:
+    """Return the places of rows by target, filter's label, BJD_TDB (nulls last) and observation_id.
+
+    Texts are compared only among rows that are equal in the numbers.
+    """
+    rank = {number: place for place, number in enumerate(sorted(labels, key=lambda number: labels[number]))}
+    ranks = np.array([rank.get(number, 0) for number in range(max(labels, default=0) + 1)])
+    numbers = rows["target_id"].to_numpy(), ranks[rows["filter_id"].to_numpy()], rows["bjd_tdb"].to_numpy()
+    order = np.lexsort(numbers[::-1])
+    equal = np.ones(max(len(order) - 1, 0), bool)
+    for column in numbers:
+        here, after = column[order][:-1], column[order][1:]
+        equal &= (here == after) | ((here != here) & (after != after))  # noqa: PLR0124 - NaN is all that differs from itself
+    return _by_observation(rows["observation_id"], order, equal) if equal.any() else order
+
+
+def _by_observation(observations: Any, order: NDArray[np.int64], equal: NDArray[np.bool_]) -> NDArray[np.int64]:
+    """Order by observation_id within each run of rows that are equal to the next."""
+    group = np.concatenate([[0], np.cumsum(~equal)])
+    tied = np.flatnonzero(np.append(equal, False) | np.concatenate([[False], equal]))
+    words = observations.take(order[tied]).to_pylist()
+    inside = sorted(range(len(tied)), key=lambda place: (group[tied[place]], words[place]))
+    order[tied] = order[tied[inside]]
+    return order
+
+
+def _conditions(connection: Connection, cut: Cut) -> list[str]:
+    """Return a cut as SQL conditions on photometry and series; all that they hold are numbers."""
+    worst = QUALITIES[cut.quality]
+    found = [] if worst == max(QUALITIES.values()) else [f"photometry.quality <= {worst}"]
+    for table, column, key, names in ((passband, "label", "filter_id", cut.filters), (source, "name", "source_id", cut.sources)):
+        if names is not None:
+            numbers = connection.execute(select(table.c.id).where(table.c[column].in_(list(names)))).scalars()
+            found.append(f"series.{key} IN ({', '.join(map(str, numbers)) or 'NULL'})")
+    found += [f"photometry.bjd_tdb >= {cut.since + MJD_ZERO!r}"] if cut.since is not None else []
+    return found + ([f"photometry.bjd_tdb < {cut.until + MJD_ZERO!r}"] if cut.until is not None else [])
+
+
+def _within(rows: pa.Table, cut: Cut, words: _Words) -> pa.Table:
+    """Return the rows of a cut."""
+    rows = rows.filter(pc.less_equal(rows["quality"], pa.scalar(QUALITIES[cut.quality], pa.int8())))
+    for key, known, names in (("filter_id", words.labels, cut.filters), ("source_id", words.sources, cut.sources)):
+        if names is not None:
+            chosen = pa.array([number for number, name in known.items() if name in names], pa.int64())
+            rows = rows.filter(pc.is_in(rows[key], value_set=chosen))
     if cut.since is not None:
-        found = found.where(columns.bjd_tdb >= cut.since + MJD_ZERO)
-    if cut.until is not None:
-        found = found.where(columns.bjd_tdb < cut.until + MJD_ZERO)
-    return found
-
-
-def _readable(rows: pa.Table, name: str, labels: Mapping[int, str], sources: Mapping[int, str]) -> pa.Table:
-    columns = {
-        "target": pa.repeat(pa.scalar(name, pa.string()), rows.num_rows),
-        "filter": _translated(rows["filter_id"], labels),
-        "source": _translated(rows["source_id"], sources),
-    } | {column: rows[column] for column in LIGHT_CURVE.names if column in ROW.names}
-    table = pa.table([columns[column] for column in LIGHT_CURVE.names], schema=LIGHT_CURVE)
-    return table.sort_by([(column, "ascending") for column in ("filter", "bjd_tdb", "observation_id")])
+        rows = rows.filter(pc.greater_equal(rows["bjd_tdb"], cut.since + MJD_ZERO))
+    return rows if cut.until is None else rows.filter(pc.less(rows["bjd_tdb"], cut.until + MJD_ZERO))
 
 
 def _translated(numbers: Any, words: Mapping[int, str]) -> Any:
     place: Any = pc.index_in(numbers, value_set=pa.array(list(words), pa.int64()))
     return pc.take(pa.array(list(words.values()), pa.string()), place)
-
-
-def _words(connection: Connection, table: Table, column: str) -> dict[int, str]:
-    return dict(connection.execute(select(table.c.id, table.c[column])).all())
-
-
-def _together(tables: list[pa.Table]) -> Iterator[pa.RecordBatch]:
-    filled = [table for table in tables if table.num_rows]
-    if filled:
-        yield from pa.concat_tables(filled).combine_chunks().to_batches(max_chunksize=ROWS_PER_BATCH)

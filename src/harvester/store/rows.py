@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime
-from itertools import repeat
 from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
@@ -11,11 +10,13 @@ import pyarrow.compute as pc
 from sqlalchemy.dialects import postgresql, sqlite
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Sequence
 
     from sqlalchemy import Connection, Select, Table
 
 NUL = "\x00"
+POSITIVE_ZERO = pa.scalar(0.0)
+"""Added to -0.0 it gives 0.0, and changes nothing else: SQLite cannot hold a negative zero."""
 
 
 def now() -> str:
@@ -44,18 +45,29 @@ def fetch(connection: Connection, query: Select[*tuple[Any, ...]], schema: pa.Sc
     result = connection.execute(query)
     rows = result.cursor.fetchall() if result.cursor else []
     result.close()
+    return arrow(rows, schema)
+
+
+def arrow(rows: Sequence[tuple[Any, ...]], schema: pa.Schema) -> pa.Table:
+    """Return a driver's tuples as Arrow."""
     if not rows:
         return schema.empty_table()
     return pa.table([_array(values, field.type) for values, field in zip(zip(*rows, strict=True), schema, strict=True)], schema=schema)
 
 
-def tuples_of(table: pa.Table) -> list[tuple[Any, ...]]:
-    """Return Arrow rows as tuples of plain Python values, None for null: what a driver takes."""
-    return list(zip(*(_values(column) for column in table.columns), strict=True))
+def tuples_of(table: pa.Table, at_once: int = 1) -> list[tuple[Any, ...]]:
+    """Return Arrow rows as tuples of plain Python values, None for null: what a driver takes; `at_once` of them end to end in each."""
+    if at_once == 1:
+        return list(zip(*(_values(column) for column in table.columns), strict=True))
+    flat: list[Any] = [None] * (table.num_rows * table.num_columns)
+    for number, column in enumerate(table.columns):
+        flat[number :: table.num_columns] = _values(column)
+    width = at_once * table.num_columns
+    return [tuple(flat[start : start + width]) for start in range(0, len(flat), width)]
 
 
 def conformed(table: pa.Table, schema: pa.Schema) -> pa.Table:
-    """Cast to the schema's columns and types; NaN becomes null and text loses its NULs, which PostgreSQL cannot hold."""
+    """Cast to the schema's columns and types; NaN becomes null, -0.0 becomes 0.0, and text loses its NULs, which PostgreSQL cannot hold."""
     return pa.table([_storable(pc.cast(table[field.name], field.type)) for field in schema], schema=schema)
 
 
@@ -74,7 +86,7 @@ def _array(values: tuple[Any, ...], kind: pa.DataType) -> Any:
 
 def _values(column: Any) -> Iterable[Any]:
     if column.null_count == len(column):
-        return repeat(None, len(column))
+        return [None] * len(column)
     if pa.types.is_string(column.type):
         return list(column.to_numpy())
     if column.null_count == 0:
@@ -86,7 +98,7 @@ def _values(column: Any) -> Iterable[Any]:
 
 def _storable(column: Any) -> Any:
     if pa.types.is_floating(column.type):
-        return pc.if_else(pc.is_nan(column), None, column)
+        return pc.if_else(pc.is_nan(column), None, pc.add(column, POSITIVE_ZERO))
     if pa.types.is_string(column.type) and pc.any(pc.match_substring(column, NUL)).as_py():
         return pc.replace_substring(column, NUL, "")
     return column

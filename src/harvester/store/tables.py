@@ -22,8 +22,12 @@ from sqlalchemy import (
     MetaData,
     PrimaryKeyConstraint,
     SmallInteger,
+    Subquery,
     Table,
     Text,
+    case,
+    func,
+    select,
 )
 
 metadata = MetaData(
@@ -37,6 +41,8 @@ metadata = MetaData(
 )
 
 COUNTED = ("new", "revised", "known", "known_elsewhere", "quarantined")
+FROM_OBJECT, VERBATIM = "+", "="
+"""How `photometry.observation` begins where the rest follows the series' object_id, and where the rest stands for itself."""
 NAME = ""
 """What `alias.survey` holds for a name that is no survey's id."""
 
@@ -54,14 +60,13 @@ def _text(name: str, **options: Any) -> Column[str]:
 
 
 def _measurement() -> list[Column[Any]]:
-    """Columns of a stored row: its key, the schema's columns, and where they come from.
+    """Columns of a stored row: its key, the schema's columns that are not its series', and where it comes from.
 
-    Without foreign keys: five look-ups a row would cost more than the insert, and `write` makes every parent in the same transaction.
+    Without foreign keys: four look-ups a row would cost more than the insert, and `write` makes every parent in the same transaction.
     """
     return [
-        Column("target_id", Integer, nullable=False),
-        Column("filter_id", Integer, nullable=False),
-        _text("observation_id"),
+        Column("series_id", Integer, nullable=False),
+        _text("observation"),
         Column("time", Double, nullable=False),
         Column("bjd_tdb", Double),
         Column("mag", Double),
@@ -72,14 +77,11 @@ def _measurement() -> list[Column[Any]]:
         Column("limiting_mag", Double),
         Column("limit_sigma", Double),
         Column("quality", SmallInteger, nullable=False),
-        Column("flags", Text),
-        Column("object_id", Text),
+        Column("flags_id", Integer),
+        Column("flags_rest", Text),
         Column("ra", Double),
         Column("dec", Double),
         Column("exptime", Double),
-        Column("facility", Text),
-        Column("observer", Text),
-        Column("source_id", Integer, nullable=False),
         Column("run_id", Integer, nullable=False),
         Column("payload_id", Integer),
     ]
@@ -139,6 +141,8 @@ visit = Table(
     _text("error_kind"),
     _text("message"),
     Column("seconds", Double, nullable=False),
+    *(Column(name, Double) for name in ("radius", "since", "until")),
+    _text("source_version"),
     *(Column(name, Integer, nullable=False) for name in COUNTED),
     Index("ix_visit_target_id", "target_id", "source_id"),
     CheckConstraint("outcome IN ('new', 'unchanged', 'empty', 'suspicious', 'postponed', 'failed')", name="outcome"),
@@ -166,12 +170,16 @@ payload = Table(
     Column("body", LargeBinary),
 )
 
+sky_objects = Table("sky_objects", metadata, _id(), _text("sha256", unique=True), _text("objects"))
+"""What `fetch` learnt of the things near the targets, as JSON: without it a payload could not be matched again."""
+
 request = Table(
     "request",
     metadata,
     _id(),
     _to("visit"),
     _to("payload"),
+    _to("sky_objects", null=True),
     _text("url"),
     _text("params"),
     _text("content_type"),
@@ -195,13 +203,24 @@ quarantine = Table(
     Index("ix_quarantine_target_id", "target_id", "source_id"),
 )
 
-photometry = Table(
-    "photometry",
+series = Table(
+    "series",
     metadata,
-    *_measurement(),
-    PrimaryKeyConstraint("target_id", "filter_id", "observation_id"),
-    sqlite_with_rowid=False,
+    _id(),
+    _to("target"),
+    _to("passband", name="filter_id"),
+    _to("source"),
+    Column("object_id", Text),
+    Column("facility", Text),
+    Column("observer", Text),
+    Index("ix_series_target_id", "target_id"),
 )
+"""What the rows of one target, filter, source and object of the survey have in common, stored once."""
+
+flags = Table("flags", metadata, _id(), _text("text", unique=True))
+"""Flags that rows repeat, or the beginning of flags whose end (`flags_rest`) is a row's own."""
+
+photometry = Table("photometry", metadata, *_measurement(), PrimaryKeyConstraint("series_id", "observation"), sqlite_with_rowid=False)
 
 photometry_version = Table(
     "photometry_version",
@@ -210,13 +229,11 @@ photometry_version = Table(
     *_measurement(),
     Column("replaced_by_run", Integer, nullable=False),
     _text("replaced_at"),
-    Index("ix_photometry_version_target_id", "target_id", "filter_id", "observation_id"),
+    Index("ix_photometry_version_series_id", "series_id", "observation"),
 )
 
 resolved = Table("resolved", metadata, Column("folded", Text, primary_key=True), _text("name"), _text("answer"), _text("time"))
 
-KEY = ("filter_id", "observation_id")
-ORIGIN = ("source_id", "run_id", "payload_id")
 ARROW_TYPES: dict[type, pa.DataType] = {
     Double: pa.float64(),
     Text: pa.string(),
@@ -224,8 +241,20 @@ ARROW_TYPES: dict[type, pa.DataType] = {
     SmallInteger: pa.int8(),
     Integer: pa.int64(),
 }
-ROW = pa.schema([(column.name, ARROW_TYPES[type(column.type)]) for column in photometry.columns])
-"""A stored row as Arrow."""
+STORED = pa.schema([(column.name, ARROW_TYPES[type(column.type)]) for column in photometry.columns])
+"""A row of `photometry` as Arrow; `harvester.store.series` turns it into a ROW and back."""
+KEY = ("filter_id", "observation_id")
+ORIGIN = ("source_id", "run_id", "payload_id")
+ROW = pa.schema(
+    [("target_id", pa.int64()), ("filter_id", pa.int64()), ("observation_id", pa.string())]
+    + [STORED.field(name) for name in ("time", "bjd_tdb", "mag", "mag_err", "flux", "flux_err", "upper_limit")]
+    + [STORED.field(name) for name in ("limiting_mag", "limit_sigma", "quality")]
+    + [("flags", pa.string()), ("object_id", pa.string())]
+    + [STORED.field(name) for name in ("ra", "dec", "exptime")]
+    + [("facility", pa.string()), ("observer", pa.string())]
+    + [(name, pa.int64()) for name in ORIGIN]
+)
+"""A measurement with all that is known of it. Its identity is (target, filter, observation_id)."""
 GIVEN = tuple(name for name in ROW.names if name not in {"target_id", *KEY, *ORIGIN, "bjd_tdb"})
 """The columns that make a revision when one of them differs."""
 LIGHT_CURVE = pa.schema(
@@ -235,3 +264,25 @@ LIGHT_CURVE = pa.schema(
     + [pa.field("source", pa.string())]
 )
 """A light curve as it is read."""
+
+
+def readable(rows: Table) -> Subquery:
+    """Return `photometry` or `photometry_version` as a query with the columns of ROW (and, of versions, by which run and when they went)."""
+    own = series.c.object_id, series.c.facility, series.c.observer, series.c.target_id, series.c.filter_id, series.c.source_id
+    written = rows.c.observation
+    observation_id = case(
+        (func.substr(written, 1, 1) == FROM_OBJECT, series.c.object_id + func.substr(written, 2)),
+        (func.substr(written, 1, 1) == VERBATIM, func.substr(written, 2)),
+        else_=written,
+    )
+    told = case((rows.c.flags_rest.is_(None), flags.c.text), else_=func.coalesce(flags.c.text, "") + rows.c.flags_rest)
+    known = {column.name: column for column in (*own, *rows.c)} | {"observation_id": observation_id, "flags": told}
+    went = [name for name in ("id", "replaced_by_run", "replaced_at") if name in rows.c]
+    joined = rows.join(series, series.c.id == rows.c.series_id).outerjoin(flags, flags.c.id == rows.c.flags_id)
+    return select(*(known[name].label(name) for name in (*ROW.names, *went))).select_from(joined).subquery(f"{rows.name}_row")
+
+
+measurement = readable(photometry)
+"""Every point, as ROW."""
+superseded = readable(photometry_version)
+"""Every version that was replaced, as ROW with its `id`, `replaced_by_run` and `replaced_at`."""

@@ -10,7 +10,7 @@ from sqlalchemy import Connection, Select, delete, func, select
 
 from harvester.errors import StoreError
 from harvester.store.rows import clean, insert_missing, now
-from harvester.store.tables import NAME, alias, photometry, photometry_version, quarantine, request, schedule, target, visit
+from harvester.store.tables import NAME, alias, photometry, photometry_version, quarantine, request, schedule, series, target, visit
 from harvester.target import Target, fold
 
 if TYPE_CHECKING:
@@ -76,8 +76,10 @@ def get(connection: Connection, name: str) -> int:
 def named(connection: Connection, names: Iterable[str] | None) -> dict[int, str]:
     """Return ids and names of targets: in the order of `names`, or all in alphabetical order. Raises StoreError for an unknown name."""
     every: Select[int, str] = select(target.c.id, target.c.name).order_by(target.c.folded)
-    found = dict(connection.execute(every).all())
-    return found if names is None else {target_id: found[target_id] for target_id in (get(connection, name) for name in names)}
+    if names is None:
+        return dict(connection.execute(every).all())
+    chosen = [get(connection, name) for name in names]
+    return {target_id: connection.execute(select(target.c.name).where(target.c.id == target_id)).scalar_one() for target_id in chosen}
 
 
 def load(connection: Connection, only: Sequence[int] | None = None) -> list[Target]:
@@ -99,9 +101,13 @@ def load(connection: Connection, only: Sequence[int] | None = None) -> list[Targ
 
 def points(connection: Connection) -> dict[str, int]:
     """Return how many points every target has that has any, by name."""
-    counts = select(photometry.c.target_id, func.count().label("points")).group_by(photometry.c.target_id).subquery()
-    found = select(target.c.name, counts.c.points).join_from(target, counts, counts.c.target_id == target.c.id)
-    return dict(connection.execute(found).all())
+    counts = select(photometry.c.series_id, func.count().label("points")).group_by(photometry.c.series_id).subquery()
+    found = (
+        select(target.c.name, func.sum(counts.c.points))
+        .select_from(target.join(series).join(counts, counts.c.series_id == series.c.id))
+        .group_by(target.c.id, target.c.name)
+    )
+    return {name: int(points) for name, points in connection.execute(found)}
 
 
 def remove(connection: Connection, name: str, *, force: bool) -> int:
@@ -110,7 +116,8 @@ def remove(connection: Connection, name: str, *, force: bool) -> int:
     Rows, versions, visits and names go; payloads stay, for other targets may share them.
     """
     target_id = get(connection, name)
-    lost: int = connection.execute(select(func.count()).where(photometry.c.target_id == target_id)).scalar_one()
+    own = select(series.c.id).where(series.c.target_id == target_id)
+    lost: int = connection.execute(select(func.count()).where(photometry.c.series_id.in_(own))).scalar_one()
     if lost and not force:
         raise StoreError(
             f"target '{name}' has {lost} points in the store.",
@@ -119,7 +126,9 @@ def remove(connection: Connection, name: str, *, force: bool) -> int:
         )
     visits = select(visit.c.id).where(visit.c.target_id == target_id)
     connection.execute(delete(request).where(request.c.visit_id.in_(visits)))
-    for table in (photometry, photometry_version, quarantine, schedule, visit, alias):
+    for table in (photometry, photometry_version):
+        connection.execute(delete(table).where(table.c.series_id.in_(own)))
+    for table in (series, quarantine, schedule, visit, alias):
         connection.execute(delete(table).where(table.c.target_id == target_id))
     connection.execute(delete(target).where(target.c.id == target_id))
     return lost

@@ -41,6 +41,21 @@ def make_or_check(database: Database, *, simulated: bool | None, create: bool) -
         _check_kind(database, simulated=simulated)
 
 
+@contextmanager
+def newborn(database: Database) -> Iterator[Connection]:
+    """Open the transaction that makes a store's empty tables where there is none; the caller fills them, the kind included.
+
+    All of it is stored at the end or none. Raises StoreError for a place that holds a store or another program's tables.
+    """
+    if database.file:
+        _make_folder(database.file)
+    with _alone(database) as connection:
+        if revision(connection, database) is not None:
+            raise StoreError(f"'{database.place}' holds a store already.", "Nothing was copied.", "Name a new file, or an empty database.")
+        _migrate(connection)
+        yield connection
+
+
 def upgrade(database: Database) -> tuple[str, str]:
     """Bring an older store to this version's schema, in one transaction; return both revisions. Raises StoreError, StoreTooNew."""
     found = _look(database)

@@ -25,6 +25,10 @@ class Visit:
     `payloads` of the answer that held the row. `quarantine` has the columns `reason` and `payload` (index, may be null), and whatever
     the survey said, which is kept as JSON. `object_ids` are the survey's ids that are this target. `outcome` is the engine's view, which
     the store settles (see Counts). A visit that asked for a window only and got nothing is "unchanged", not "empty".
+
+    `radius` (arcsec), `since` and `until` (MJD, UTC) are what was asked, `source_version` the code that asked. A `replayed` visit asked
+    nobody: its payloads lie in the store already. All its rows are compared, whatever the digest; what it no longer refuses leaves
+    quarantine; and the schedule stays, but for the watermark.
     """
 
     target: Target
@@ -38,6 +42,11 @@ class Visit:
     message: str = ""
     object_ids: tuple[str, ...] = ()
     seconds: float = 0.0
+    radius: float | None = None
+    since: float | None = None
+    until: float | None = None
+    source_version: str = ""
+    replayed: bool = False
 
 
 class FilterCounts(NamedTuple):

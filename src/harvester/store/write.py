@@ -11,12 +11,13 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
-from sqlalchemy import Connection, Row, Table, select
+from sqlalchemy import Connection, Row, Table, delete, select
 
 from harvester.store import photometry, targets
 from harvester.store.merge import Merge, merge, without_repeats
+from harvester.store.provenance import compressed, keep_requests
 from harvester.store.rows import clean, conformed, insert_missing, now
-from harvester.store.tables import GIVEN, ROW, alias, passband, payload, quarantine, request, schedule, source, visit
+from harvester.store.tables import GIVEN, ROW, alias, passband, payload, quarantine, schedule, source, visit
 from harvester.store.visit import SUCCESSES, Counts, FilterCounts, Visit
 from harvester.target import fold
 
@@ -43,7 +44,7 @@ class _Place:
 
 @dataclass(frozen=True, slots=True)
 class _Delivery:
-    """The rows of a visit as the store holds them, their filters' ids, and the ids of the visit's payloads in order."""
+    """The rows of a visit that have to be compared, their filters' ids, and the ids of the visit's payloads in order."""
 
     rows: pa.Table
     filter_ids: Mapping[str, int]
@@ -57,20 +58,25 @@ def write(connection: Connection, delivered: Visit, run_id: int, version: str) -
     alone; all its rows count as known.
     """
     place = _place(connection, delivered, run_id)
-    delivery = _delivery(connection, delivered, place)
     digest = _digest(delivered, version)
-    if place.before and place.before.digest == digest and delivered.outcome in SUCCESSES:
-        merged = Merge(ROW.empty_table(), ROW.empty_table(), delivery.rows.num_rows, 0)
+    same = bool(place.before and place.before.digest == digest and delivered.outcome in SUCCESSES and not delivered.replayed)
+    delivery = _delivery(connection, delivered, place, same=same)
+    if same:
+        merged = Merge(ROW.empty_table(), ROW.empty_table(), 0 if delivered.rows is None else delivered.rows.num_rows, 0)
         refused = _refused(delivered, delivery, ROW.empty_table())
     else:
         merged, contradictory = _merge(connection, delivery, place)
         refused = _refused(delivered, delivery, contradictory)
     counts = _settled(delivered, _counts(connection, delivery, merged, place), place, len(refused))
     visit_id = _record(connection, delivered, counts, place)
-    _keep_requests(connection, delivered, delivery, visit_id)
+    if delivered.replayed:
+        _release(connection, refused, place, delivery.payload_ids)
+        _raise_watermark(connection, place, delivery.rows)
+    else:
+        keep_requests(connection, delivered.payloads, delivery.payload_ids, visit_id)
+        _reschedule(connection, place, visit_id, counts, digest=digest, rows=delivery.rows)
     _keep_refused(connection, refused, place, visit_id)
     _keep_ids(connection, delivered, place)
-    _reschedule(connection, place, visit_id, counts, digest=digest, rows=delivery.rows)
     return counts
 
 
@@ -94,15 +100,16 @@ def _place(connection: Connection, delivered: Visit, run_id: int) -> _Place:
     return _Place(target_id, source_id, run_id, connection.execute(last).one_or_none())
 
 
-def _delivery(connection: Connection, delivered: Visit, place: _Place) -> _Delivery:
+def _delivery(connection: Connection, delivered: Visit, place: _Place, *, same: bool) -> _Delivery:
+    """Prepare the rows of a delivery, but none of one that is the `same` as the last: they would be compared with themselves."""
     rows = delivered.rows
-    labels: list[Any] = [] if rows is None else pc.unique(pc.cast(rows["filter"], pa.string())).to_pylist()
+    labels: list[Any] = [] if rows is None else pc.cast(pc.unique(rows["filter"]), pa.string()).to_pylist()
     suffix = f"({delivered.survey})"
     filters = [{"label": label, "survey": delivered.survey, "passband": label.removesuffix(suffix)} for label in labels]
     filter_ids = ids(connection, passband, "label", filters)
     hashes = ids(connection, payload, "sha256", [{"sha256": answer.sha256, "body": answer.body} for answer in delivered.payloads])
     payload_ids = [hashes[answer.sha256] for answer in delivered.payloads]
-    stored = ROW.empty_table() if rows is None or not rows.num_rows else _as_stored(rows, filter_ids, payload_ids, place)
+    stored = ROW.empty_table() if same or rows is None or not rows.num_rows else _as_stored(rows, filter_ids, payload_ids, place)
     return _Delivery(stored, filter_ids, payload_ids)
 
 
@@ -120,21 +127,22 @@ def _filled(table: Table, row: Mapping[str, Any]) -> dict[str, Any]:
     """Compress a payload only when it is to be stored."""
     if table is not payload:
         return dict(row)
-    return {"sha256": row["sha256"], "size": len(row["body"]), "body": pa.compress(row["body"], codec="zstd", asbytes=True)}
+    return {"sha256": row["sha256"], "size": len(row["body"]), "body": compressed(row["body"])}
 
 
 def _digest(delivered: Visit, version: str) -> str:
     rows = 0 if delivered.rows is None else delivered.rows.num_rows
-    what = [version, rows, sorted(delivered.object_ids), [answer.sha256 for answer in delivered.payloads]]
+    what = [version, delivered.source_version, rows, sorted(delivered.object_ids), [answer.sha256 for answer in delivered.payloads]]
     return hashlib.sha256(json.dumps(what).encode()).hexdigest()
 
 
 def _merge(connection: Connection, delivery: _Delivery, place: _Place) -> tuple[Merge, pa.Table]:
     rows, contradictory, repeats = without_repeats(delivery.rows)
-    merged = merge(photometry.stored(connection, place.target_id, list(delivery.filter_ids.values())), rows)
+    known, written = photometry.stored(connection, place.target_id, list(delivery.filter_ids.values()))
+    merged = merge(known, rows)
     photometry.insert(connection, merged.new)
-    photometry.supersede(connection, merged.revised, place.run_id, now())
-    return Merge(merged.new, merged.revised, merged.known + repeats, merged.known_elsewhere), contradictory
+    photometry.supersede(connection, written.take(merged.replaced), merged.revised, run_id=place.run_id, moment=now())
+    return replace(merged, known=merged.known + repeats), contradictory
 
 
 def _refused(delivered: Visit, delivery: _Delivery, contradictory: pa.Table) -> list[dict[str, Any]]:
@@ -194,23 +202,13 @@ def _record(connection: Connection, delivered: Visit, counts: Counts, place: _Pl
         "error_kind": delivered.error_kind,
         "message": counts.message,
         "seconds": delivered.seconds,
+        "radius": delivered.radius,
+        "since": delivered.since,
+        "until": delivered.until,
+        "source_version": clean(delivered.source_version),
     } | {name: getattr(counts, name) for name in ("new", "revised", "known", "known_elsewhere", "quarantined")}
     (visit_id,) = connection.execute(visit.insert(), row).inserted_primary_key or (0,)
     return int(visit_id)
-
-
-def _keep_requests(connection: Connection, delivered: Visit, delivery: _Delivery, visit_id: int) -> None:
-    rows = [
-        {name: clean(getattr(answer, name)) for name in ("url", "content_type", "time", "role", "doubt")}
-        | {
-            "visit_id": visit_id,
-            "payload_id": payload_id,
-            "params": clean(json.dumps(dict(answer.params), default=str, ensure_ascii=False)),
-        }
-        for answer, payload_id in zip(delivered.payloads, delivery.payload_ids, strict=True)
-    ]
-    if rows:
-        connection.execute(request.insert(), rows)
 
 
 def _keep_refused(connection: Connection, refused: list[dict[str, Any]], place: _Place, visit_id: int) -> None:
@@ -223,6 +221,23 @@ def _keep_refused(connection: Connection, refused: list[dict[str, Any]], place: 
     where = {"target_id": place.target_id, "source_id": place.source_id, "visit_id": visit_id}
     if fresh:
         connection.execute(quarantine.insert(), [row | where for row in fresh.values()])
+
+
+def _release(connection: Connection, refused: list[dict[str, Any]], place: _Place, payload_ids: list[int]) -> None:
+    """Take out of quarantine what came from replayed payloads and is refused no longer."""
+    still = {(row["reason"], row["row"]) for row in refused}
+    here = (quarantine.c.target_id == place.target_id) & (quarantine.c.source_id == place.source_id)
+    held = connection.execute(select(quarantine).where(here, quarantine.c.payload_id.in_(payload_ids))).all()
+    freed = [row.id for row in held if (row.reason, row.row) not in still]
+    if freed:
+        connection.execute(delete(quarantine).where(quarantine.c.id.in_(freed)))
+
+
+def _raise_watermark(connection: Connection, place: _Place, rows: pa.Table) -> None:
+    newest = pc.max(rows["bjd_tdb"]).as_py()
+    if newest is not None and (place.watermark is None or newest > place.watermark):
+        here = (schedule.c.target_id == place.target_id) & (schedule.c.source_id == place.source_id)
+        connection.execute(schedule.update().where(here), {"watermark": newest})
 
 
 def _keep_ids(connection: Connection, delivered: Visit, place: _Place) -> None:

@@ -19,12 +19,17 @@ SELECT target.name AS target, passband.label AS filter, photometry.bjd_tdb, phot
        photometry.mag, photometry.mag_err, photometry.flux AS flux_ujy, photometry.flux_err AS flux_err_ujy,
        photometry.upper_limit, photometry.limiting_mag, photometry.limit_sigma,
        CASE photometry.quality WHEN 0 THEN 'good' WHEN 1 THEN 'suspect' ELSE 'bad' END AS quality,
-       photometry.flags, photometry.object_id, photometry.observation_id, photometry.ra, photometry.dec, photometry.exptime,
-       photometry.facility, photometry.observer, source.name AS source
+       CASE WHEN photometry.flags_rest IS NULL THEN flags.text ELSE coalesce(flags.text, '') || photometry.flags_rest END AS flags,
+       series.object_id,
+       CASE substr(photometry.observation, 1, 1) WHEN '+' THEN series.object_id || substr(photometry.observation, 2)
+            WHEN '=' THEN substr(photometry.observation, 2) ELSE photometry.observation END AS observation_id,
+       photometry.ra, photometry.dec, photometry.exptime, series.facility, series.observer, source.name AS source
 FROM photometry
-JOIN target ON target.id = photometry.target_id
-JOIN passband ON passband.id = photometry.filter_id
-JOIN source ON source.id = photometry.source_id
+JOIN series ON series.id = photometry.series_id
+JOIN target ON target.id = series.target_id
+JOIN passband ON passband.id = series.filter_id
+JOIN source ON source.id = series.source_id
+LEFT JOIN flags ON flags.id = photometry.flags_id
 """
 
 
@@ -120,6 +125,8 @@ def _runs() -> None:
         *(_integer(name) for name in ("run_id", "target_id", "source_id")),
         *(_text(name) for name in ("time", "outcome", "error_kind", "message")),
         _number("seconds", null=False),
+        *(_number(name) for name in ("radius", "since", "until")),
+        _text("source_version"),
         *(_integer(name) for name in ("new", "revised", "known", "known_elsewhere", "quarantined")),
         *_points_to("visit", "run", "target", "source"),
         _key("visit", "id"),
@@ -131,13 +138,15 @@ def _runs() -> None:
 def _payloads() -> None:
     body: list[sa.Column[Any]] = [sa.Column("size", sa.BigInteger, nullable=False), sa.Column("body", sa.LargeBinary)]
     op.create_table("payload", _id(), _text("sha256"), *body, _key("payload", "id"), _unique("payload", "sha256"))
+    op.create_table("sky_objects", _id(), _text("sha256"), _text("objects"), _key("sky_objects", "id"), _unique("sky_objects", "sha256"))
     op.create_table(
         "request",
         _id(),
         _integer("visit_id"),
         _integer("payload_id"),
+        _integer("sky_objects_id", null=True),
         *(_text(name) for name in ("url", "params", "content_type", "time", "role", "doubt")),
-        *_points_to("request", "visit", "payload"),
+        *_points_to("request", "visit", "payload", "sky_objects"),
         _key("request", "id"),
     )
     op.create_index("ix_request_visit_id", "request", ["visit_id"])
@@ -171,28 +180,37 @@ def _schedule() -> None:
 
 def _measurement() -> list[sa.Column[Any]]:
     return [
-        _integer("target_id"),
-        _integer("filter_id"),
-        _text("observation_id"),
+        _integer("series_id"),
+        _text("observation"),
         _number("time", null=False),
         *(_number(name) for name in ("bjd_tdb", "mag", "mag_err", "flux", "flux_err")),
         sa.Column("upper_limit", sa.Boolean, nullable=False),
         *(_number(name) for name in ("limiting_mag", "limit_sigma")),
         sa.Column("quality", sa.SmallInteger, nullable=False),
-        *(_text(name, null=True) for name in ("flags", "object_id")),
+        _integer("flags_id", null=True),
+        _text("flags_rest", null=True),
         *(_number(name) for name in ("ra", "dec", "exptime")),
-        *(_text(name, null=True) for name in ("facility", "observer")),
-        *(_integer(name) for name in ("source_id", "run_id")),
+        _integer("run_id"),
         _integer("payload_id", null=True),
     ]
 
 
 def _photometry() -> None:
-    key = _key("photometry", "target_id", "filter_id", "observation_id")
-    op.create_table("photometry", *_measurement(), key, sqlite_with_rowid=False)
+    op.create_table(
+        "series",
+        _id(),
+        *(_integer(name) for name in ("target_id", "filter_id", "source_id")),
+        *(_text(name, null=True) for name in ("object_id", "facility", "observer")),
+        *_points_to("series", "target", "source"),
+        sa.ForeignKeyConstraint(["filter_id"], ["passband.id"], name="fk_series_filter_id"),
+        _key("series", "id"),
+    )
+    op.create_index("ix_series_target_id", "series", ["target_id"])
+    op.create_table("flags", _id(), _text("text"), _key("flags", "id"), _unique("flags", "text"))
+    op.create_table("photometry", *_measurement(), _key("photometry", "series_id", "observation"), sqlite_with_rowid=False)
 
 
 def _versions() -> None:
     replaced = _integer("replaced_by_run"), _text("replaced_at")
     op.create_table("photometry_version", _id(), *_measurement(), *replaced, _key("photometry_version", "id"))
-    op.create_index("ix_photometry_version_target_id", "photometry_version", ["target_id", "filter_id", "observation_id"])
+    op.create_index("ix_photometry_version_series_id", "photometry_version", ["series_id", "observation"])
