@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from datetime import UTC, datetime
 
 import click
 
@@ -24,6 +23,7 @@ from harvester.cli.options import App, define, interval_options, source_option, 
 @click.option(
     "--quality", type=click.Choice(["good", "suspect", "all"]), default="all", show_default=True, help="The worst quality to let through."
 )
+@click.option("--as-of", metavar="RUN|DATE", help="As it was when a run had ended (12, last-1), or at a date (UTC).")
 def command(
     app: App,
     /,
@@ -35,8 +35,11 @@ def command(
     since: float | None,
     until: float | None,
     quality: str,
+    as_of: str | None,
 ) -> None:
     """Write light curves to a file: Parquet or CSV, with units and time scale.
+
+    With --as-of the file is, byte for byte, what the same export gave then, by the same versions of harvester and pyarrow.
 
     \b
     harvest export -o rr_lyr.parquet --target "RR Lyr"
@@ -46,8 +49,9 @@ def command(
     from harvester.store import LIGHT_CURVE
 
     store = app.store()
-    batches = store.read(**selection(store, targets, sources, filters), since=since, until=until, quality=quality)
-    about = store.about() | {"made": datetime.now(UTC).isoformat(timespec="seconds")}
+    at = store.past.state(as_of) if as_of else None
+    about = store.about() | {"as_of": store.past.newest_change(at)}
+    batches = store.read(**selection(store, targets, sources, filters), at=at, since=since, until=until, quality=quality)
     points = export(LIGHT_CURVE, batches, output, form=form, about=about)
     if not app.quiet and output != "-":
         render.say(f"{points} point{'s' * (points != 1)} in {output}")

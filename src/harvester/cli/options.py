@@ -169,7 +169,7 @@ def source_option(**attributes: Any) -> Callable[[Any], Any]:
 def interval_options(function: Any) -> Any:
     """Declare --since and --until, each a date or an MJD."""
     for name in ("until", "since"):
-        function = click.option(f"--{name}", callback=_mjd, metavar="DATE|MJD", help=f"Only epochs {name} then (UTC).")(function)
+        function = click.option(f"--{name}", callback=as_mjd, metavar="DATE|MJD", help=f"Only epochs {name} then (UTC).")(function)
     return function
 
 
@@ -179,7 +179,7 @@ def _complete_source(ctx: click.Context, param: click.Parameter, incomplete: str
     return [name for name in registered() if name.startswith(incomplete)]
 
 
-def _mjd(ctx: click.Context, param: click.Parameter, value: str | None) -> float | None:
+def as_mjd(ctx: click.Context, param: click.Parameter, value: str | None) -> float | None:
     """Read '2024-05-01', '2024-05-01T12:00' or an MJD (a JD is told by its size)."""
     if value is None:
         return None
@@ -192,6 +192,14 @@ def _mjd(ctx: click.Context, param: click.Parameter, value: str | None) -> float
         raise UsageError(f"--{param.name}: '{value}' is no date.", hint="Write 2024-05-01, 2024-05-01T12:00 or an MJD.") from error
     moment = moment.replace(tzinfo=UTC) if moment.tzinfo is None else moment
     return moment.timestamp() / 86400 + MJD_OF_UNIX
+
+
+def as_moment(ctx: click.Context, param: click.Parameter, value: str | None) -> str | None:
+    """Read a date or an MJD as a moment in the store's own writing."""
+    mjd = as_mjd(ctx, param, value)
+    if mjd is None:
+        return None
+    return datetime.fromtimestamp((mjd - MJD_OF_UNIX) * 86400, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
 
 
 def _keep(ctx: click.Context, param: click.Parameter, value: Any) -> None:
