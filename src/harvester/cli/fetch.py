@@ -74,16 +74,17 @@ def _run(app: App, tasks: Sequence[Task], store: Store, client: Client) -> list[
         def told(outcome: Outcome) -> None:
             step(f"{outcome.source} {outcome.target}")
             if live:
-                _print(app, [outcome], header=not seen)
+                show(app, [outcome], header=not seen)
             seen.append(outcome)
 
         outcomes = run(tasks, store, client, app.settings, command=app.command_line(store), on_outcome=told)
     if not live and not app.quiet:
-        _print(app, outcomes)
+        show(app, outcomes)
     return outcomes
 
 
-def _print(app: App, outcomes: Sequence[Outcome], *, header: bool = True) -> None:
+def show(app: App, outcomes: Sequence[Outcome], *, header: bool = True) -> None:
+    """Print Outcomes: JSON objects, a table at a terminal, tab-separated rows elsewhere."""
     if app.json:
         render.objects([as_object(outcome) for outcome in outcomes])
         return
