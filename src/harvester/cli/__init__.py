@@ -23,7 +23,11 @@ COMMANDS = {
     "status": ("harvester.cli.status", "Say what is stored, and what fails."),
     "targets": ("harvester.cli.targets", "The targets that you follow: add, list, show, import, remove."),
     "sources": ("harvester.cli.sources", "The surveys that can be asked: list, show."),
-    "db": ("harvester.cli.db", "The store itself: info, upgrade."),
+    "diff": ("harvester.cli.diff", "Say what changed between two runs or dates."),
+    "explain": ("harvester.cli.explain", "Walk one point back to where it came from."),
+    "payloads": ("harvester.cli.payloads", "The answers as they came: list, show, replay, prune."),
+    "quarantine": ("harvester.cli.quarantine", "Rows that could not be trusted: list, show, release."),
+    "db": ("harvester.cli.db", "The store itself: info, check, copy, vacuum, upgrade."),
     "emulate": ("harvester.cli.emulate", "Serve the simulated sky on this machine."),
     "completion": ("harvester.cli.completion", "Print the completion script of a shell."),
 }

@@ -9,6 +9,7 @@ import os
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from itertools import count
 from typing import Any
 
 log = logging.getLogger(__name__)
@@ -107,8 +108,17 @@ def lines(text: Sequence[str]) -> None:
 @contextmanager
 def progress(total: int, what: str, *, quiet: bool = False) -> Iterator[Callable[[str], None]]:
     """Show a bar on a terminal's standard error; the function given takes a step and says what was done."""
-    if quiet or not sys.stderr.isatty() or total == 0:
-        yield lambda _: None
+    with gauge(what, quiet=quiet or total == 0) as show:
+        done = count()
+        show("", next(done), total)
+        yield lambda last: show(last, next(done), total)
+
+
+@contextmanager
+def gauge(what: str, *, quiet: bool = False) -> Iterator[Callable[[str, int, int], None]]:
+    """Show a bar on a terminal's standard error; the function given takes what was done last, how much is done, and the whole."""
+    if quiet or not sys.stderr.isatty():
+        yield lambda _last, _done, _total: None
         return
     from rich.console import Console
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
@@ -122,8 +132,8 @@ def progress(total: int, what: str, *, quiet: bool = False) -> Iterator[Callable
         TextColumn("{task.fields[last]}"),
     )
     with Progress(*columns, console=Console(stderr=True), transient=True) as bar:
-        task = bar.add_task(what, total=total, last="")
-        yield lambda done: bar.update(task, advance=1, last=printable(done))
+        task = bar.add_task(what, total=None, last="")
+        yield lambda last, done, total: bar.update(task, completed=done, total=total, last=printable(last))
 
 
 def _rich_table(rows: Sequence[Row], columns: Sequence[str], right: Sequence[str]) -> None:
