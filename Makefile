@@ -6,7 +6,7 @@ READY := $(VENV)/.ready
 DEMO ?= demo
 JOBS ?= 2
 
-.PHONY: demo test quick check docs golden bench wheel clean setup
+.PHONY: demo test quick check docs golden bench bench-large wheel clean setup
 
 setup: $(READY)
 
@@ -42,6 +42,9 @@ golden: $(READY)  ## Write the expected tables beside the recordings anew; revie
 
 bench: $(READY)  ## Ratios, measured interleaved in one run
 	$(BIN)/python -m tests.benchmarks
+
+bench-large: $(READY)  ## The same with 10^6 rows a round, and on a store of 10^7: an hour
+	$(BIN)/python -m tests.benchmarks --rows 1000000 --held 10000000
 
 wheel: $(READY)
 	$(BIN)/python -m pip wheel --quiet --no-deps --no-build-isolation -w dist .
