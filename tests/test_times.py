@@ -87,15 +87,8 @@ def golden_position(row):
 
 
 def golden_tolerance_s(row):
-    """5 us, the file's own where it depends on a model of Delta T.
-
-    HJD in the drifting UTC of the sixties (3e-8) is ambiguous by 3e-8 of the light time (15 us): the file subtracts it in UTC seconds, we
-    in SI seconds.
-    """
-    if row["scale"] == "ut":
-        return float(row["tolerance_s"])
-    drifting = row["place"] == "heliocentre" and float(Decimal(row["native_value"]) - MJD0) < scales.LEAP_SECONDS_BEGIN
-    return 20e-6 if drifting else 5e-6
+    """5 us, the file's own where it depends on a model of Delta T."""
+    return float(row["tolerance_s"]) if row["scale"] == "ut" else 5e-6
 
 
 def golden_distance(row):

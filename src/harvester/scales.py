@@ -31,6 +31,13 @@ CIVIL = ("utc", "ut")
 J1850_MJD, JULIAN_YEAR = -3_242.5, 365.25
 MONTHS = ("January", "February", "March", "April", "May", "June", "July", "August", "September", "October", "November", "December")
 
+DRIFT_FROM = (UTC_BEGINS, 37_665, 38_395, 39_126, LEAP_SECONDS_BEGIN)
+DRIFT_S_PER_DAY = (0.0, 0.001296, 0.0011232, 0.001296, 0.002592, 0.0)
+"""By how much a day of UTC was longer than 86400 SI seconds: before the first MJD of DRIFT_FROM, from each on (USNO, tai-utc.dat)."""
+
+MIDNIGHT = 1e-9
+"""Part of a day by which rounding may move a stamp of 0h to the day before."""
+
 Days = NDArray[np.int64]
 Floats = NDArray[np.float64]
 
@@ -76,6 +83,13 @@ def tai_from_utc(day: Days, fraction: Floats) -> Floats:
     offset, length = _civil_days()
     row = day - FIRST_DAY
     return (offset.take(row) + fraction * length.take(row)) / DAY
+
+
+def utc_second(day: Days, fraction: Floats) -> Floats:
+    """Return the length of a second of UTC in SI seconds, which drifted from 1960 to 1971, for moments in TT."""
+    civil_day, civil = utc_from_tai(day, fraction - TT_MINUS_TAI / DAY)
+    begun = np.searchsorted(DRIFT_FROM, civil_day + (civil > 1 - MIDNIGHT), side="right")
+    return 1.0 + np.array(DRIFT_S_PER_DAY)[begun] / DAY
 
 
 def utc_from_tai(day: Days, fraction: Floats) -> tuple[Days, Floats]:

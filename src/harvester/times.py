@@ -25,7 +25,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from harvester.ephemeris import AU_LS, LightTime, site_position
-from harvester.scales import CIVIL, DAY, TT_MINUS_TAI, Days, Floats, split, to_dynamical, utc_from_tai, warn_if_expired
+from harvester.scales import CIVIL, DAY, TT_MINUS_TAI, Days, Floats, split, to_dynamical, utc_from_tai, utc_second, warn_if_expired
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -260,8 +260,9 @@ class _Moments:
         if self._system.place not in DELAYED:
             return stamp
         to_place = self._light.to_heliocentre if self._system.place == "heliocentre" else self._light.to_barycentre
+        second = utc_second(self._day[part], self._fraction[part]) if self._system.scale in CIVIL else 1.0  # it was added to the number
         for _ in range(STEPS):
-            fraction = stamp - to_place(part, fraction) / DAY
+            fraction = stamp - to_place(part, fraction) * second / DAY
         return fraction + self._shift[part]
 
     def _flat(self, values: Floats) -> Floats:

@@ -13,13 +13,13 @@ DAYS_PER_MONTH = 30.436875
 
 
 def round_ticks(low: float, high: float, most: int) -> list[float]:
-    """Return at most `most` round numbers (1, 2 or 5 times a power of ten apart) within the interval (low < high), ascending.
+    """Return at most `most` round numbers (1, 2, 2.5 or 5 times a power of ten apart) within the interval (low < high), ascending.
 
     >>> round_ticks(11.2, 13.1, 5)
     [11.5, 12.0, 12.5, 13.0]
     """
     power = 10.0 ** math.floor(math.log10((high - low) / (most + 1)))
-    return next(ticks for factor in (1, 2, 5, 10, 20, 50, 100) if len(ticks := _multiples(low, high, factor * power)) <= most)
+    return next(ticks for factor in (1, 2, 2.5, 5, 10, 20, 25, 50, 100) if len(ticks := _multiples(low, high, factor * power)) <= most)
 
 
 def date_ticks(first_jd: float, last_jd: float, most: int) -> list[tuple[float, str]]:
