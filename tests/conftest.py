@@ -5,6 +5,11 @@ import socket
 from pathlib import Path
 
 import pytest
+from hypothesis import settings
+
+settings.register_profile("ci", derandomize=True)  # a landing is no place for luck; developers' runs search on
+if os.environ.get("CI"):
+    settings.load_profile("ci")
 
 pytest_plugins = ["stores", "emulated"]
 
