@@ -64,7 +64,7 @@ def resolve(name: str, *, sesame: NameService, simbad: NameService) -> Target:
         except SourceError as second:
             raise ResolverDown(
                 f"'{wanted}' could not be looked up: the name services are down.",
-                f"Sesame: {first.what} SIMBAD: {second.what}"[:300],
+                f"Sesame: {first.why or first.what} SIMBAD: {second.why or second.what}"[:300],
                 f"Try again later. {POSITION_HINT}",
             ) from second
 

@@ -53,7 +53,7 @@ def list_(app: App, /, targets: Sequence[str], sources: Sequence[str], **when: A
     """
     store = app.store()
     rows = store.archive.listed(chosen(store, targets, sources, **when))
-    render.table(rows if app.json else [_line(row) for row in rows], COLUMNS, as_json=app.json, right=("size", "run"))
+    render.table(rows if app.json else [_line(row) for row in rows], COLUMNS, as_json=app.json, right=("size", "run"), wide=("url",))
 
 
 @define("show")

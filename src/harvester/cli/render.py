@@ -144,7 +144,7 @@ def _rich_table(rows: Sequence[Row], columns: Sequence[str], right: Sequence[str
 
     shown = Table(box=box.SIMPLE_HEAD, pad_edge=False)
     for name in columns:
-        shown.add_column(name, justify="right" if name in right else "left", overflow="fold")
+        shown.add_column(name, justify="right" if name in right else "left", overflow="fold", no_wrap=name in right)
     for row in rows:
         shown.add_row(*(Text(str(_word(row.get(name)))) for name in columns))
     Console(highlight=False).print(shown)

@@ -58,13 +58,8 @@ def list_(app: App, /) -> None:
     """List the targets with their positions and points."""
     store = app.store()
     points = store.points()
-    render.table(
-        [_row(target, points.get(target.name, 0)) for target in store.targets()],
-        COLUMNS,
-        as_json=app.json,
-        right=NUMBERS,
-        wide=("aliases",),
-    )
+    rows = [_row(target, points.get(target.name, 0)) for target in store.targets()]
+    render.table(rows, COLUMNS, as_json=app.json, right=NUMBERS, wide=("epoch", "parallax", "aliases"))
 
 
 @define("show")
