@@ -8,7 +8,7 @@ import click
 
 from harvester.cli import render
 from harvester.cli.choice import selection
-from harvester.cli.options import App, define, interval_options, source_option, target_option
+from harvester.cli.options import App, cut_options, define, target_option
 
 
 @define("export")
@@ -17,9 +17,7 @@ from harvester.cli.options import App, define, interval_options, source_option, 
 )
 @click.option("--format", "form", metavar="NAME", help="parquet or csv.  [default: by the file's suffix]")
 @target_option(help="Only these targets.  [default: every one]")
-@source_option(help="Only what came from these sources.")
-@click.option("--filter", "filters", multiple=True, metavar="NAME", help="Only these filters, such as 'g(ZTF_DR)'.")
-@interval_options
+@cut_options
 @click.option(
     "--quality", type=click.Choice(["good", "suspect", "all"]), default="all", show_default=True, help="The worst quality to let through."
 )

@@ -173,6 +173,12 @@ def interval_options(function: Any) -> Any:
     return function
 
 
+def cut_options(function: Any) -> Any:
+    """Declare --source, --filter, --since and --until: which part of a light curve is read."""
+    filters = click.option("--filter", "filters", multiple=True, metavar="NAME", help="Only these filters, such as 'g(ZTF_DR)'.")
+    return source_option(help="Only what came from these sources.")(filters(interval_options(function)))
+
+
 def _complete_source(ctx: click.Context, param: click.Parameter, incomplete: str) -> list[str]:
     from harvester.source import registered
 

@@ -11,15 +11,13 @@ import click
 
 from harvester.cli import render
 from harvester.cli.choice import selection
-from harvester.cli.options import App, define, interval_options, source_option, target_option
+from harvester.cli.options import App, cut_options, define, target_option
 from harvester.errors import UsageError
 
 
 @define("plot")
 @target_option(help="What to draw.", required=True)
-@source_option(help="Only what came from these sources.")
-@click.option("--filter", "filters", multiple=True, metavar="NAME", help="Only these filters, such as 'g(ZTF_DR)'.")
-@interval_options
+@cut_options
 @click.option(
     "--quality", type=click.Choice(["good", "suspect", "all"]), default="good", show_default=True, help="The worst quality to draw."
 )
