@@ -244,7 +244,7 @@ def a_measurement_in_two_series(execute):
 
 
 def a_series_twice(execute):
-    execute("INSERT INTO series SELECT 99, target_id, filter_id, source_id, object_id, facility, observer FROM series LIMIT 1")
+    execute("INSERT INTO series SELECT 99, target_id, filter_id, source_id, object_id, facility, observer, 0 FROM series LIMIT 1")
 
 
 def a_key_that_is_none(execute):
@@ -263,7 +263,7 @@ DAMAGES = {
     "infinity": ({"values"}, statements("UPDATE photometry SET mag = 'Infinity'")),
     "run of a point": ({"references", "visits", "versions"}, statements("UPDATE photometry SET run_id = 99")),
     "payload of a point": ({"references", "requests"}, statements("UPDATE photometry SET payload_id = 99")),
-    "series of a point": ({"references", "visits", "versions"}, statements("UPDATE photometry SET series_id = 99 WHERE series_id = 1")),
+    "series of a point": ({"references", "points", "visits", "versions"}, statements("UPDATE photometry SET series_id = 99 WHERE series_id = 1")),
     "flags of a point": ({"references"}, statements("UPDATE photometry SET flags_id = 99 WHERE flags_id = 1")),
     "filter of a series": ({"references"}, statements("UPDATE series SET filter_id = 99 WHERE id = 1")),
     "run of a version": ({"references", "versions", "visits"}, statements("UPDATE photometry_version SET replaced_by_run = 99")),
@@ -281,10 +281,13 @@ DAMAGES = {
     "schedule": ({"requests"}, statements("UPDATE schedule SET visit_id = 1")),
     "measurement": ({"points", "visits", "requests"}, a_measurement_in_two_series),
     "series": ({"points"}, a_series_twice),
-    "successor": ({"versions", "visits"}, statements("DELETE FROM photometry WHERE observation IN (SELECT observation FROM photometry_version)")),
+    "successor": (
+        {"points", "versions", "visits"},
+        statements("DELETE FROM photometry WHERE observation IN (SELECT observation FROM photometry_version)"),
+    ),
     "chain": ({"versions", "visits"}, statements("DELETE FROM photometry_version WHERE id = (SELECT max(id) FROM photometry_version)")),
     "order": ({"versions"}, statements("UPDATE photometry_version SET replaced_at = '2000' WHERE id = (SELECT max(id) FROM photometry_version)")),
-    "lost point": ({"visits"}, statements("DELETE FROM photometry WHERE series_id = 1 AND observation IN ('o1', '+o1')")),
+    "lost point": ({"points", "visits"}, statements("DELETE FROM photometry WHERE series_id = 1 AND observation IN ('o1', '+o1')")),
     "count": ({"visits"}, statements("UPDATE visit SET new = new + 1 WHERE id = 1")),
     "revisions": ({"visits"}, statements("UPDATE visit SET revised = revised - 1, new = new + 1 WHERE revised > 0")),
     "outcome": ({"visits"}, statements("UPDATE visit SET outcome = 'unchanged' WHERE id = 1")),

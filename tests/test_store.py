@@ -112,15 +112,64 @@ def test_negative_zero_and_nan_are_no_revision(store):
     assert column(store, "flux_err") == [None]
 
 
-def test_an_unchanged_payload_touches_no_photometry(store):
-    deliver(store, visit(rows("o1", "o2"), object_ids=("686103400067717",)))
-    touched = []
+def statements_of(store, work):
+    """Return every statement that some work runs."""
+    seen = []
 
     def note(_connection, _cursor, statement, *_):
-        touched.append(statement)
+        seen.append(statement)
 
     sa.event.listen(store._database.engine, "before_cursor_execute", note)
-    counts = deliver(store, visit(rows("o1", "o2"), object_ids=("686103400067717",)))
+    work()
+    sa.event.remove(store._database.engine, "before_cursor_execute", note)
+    return seen
+
+
+def test_the_same_rows_in_another_payload_are_known_without_reading_them(store):
+    deliver(store, visit(rows("o1", "o2")))
+    kept = []
+    seen = statements_of(store, lambda: kept.append(deliver(store, visit(rows("o1", "o2"), body=b"another date in the header"))))
+    assert (kept[0].known, kept[0].by_filter) == (2, {"g(ZTF)": FilterCounts(total=2)})
+    assert not [statement for statement in seen if "photometry" in statement]
+    assert len(query(store, "SELECT * FROM payload")) == 2
+
+
+def test_rows_that_went_and_came_back_are_compared(store):
+    deliver(store, visit(rows("o1", mag=[12.5])))
+    deliver(store, visit(rows("o1", mag=[12.6]), body=b"2"))
+    assert deliver(store, visit(rows("o1", mag=[12.5]), body=b"3")).revised == 1
+    assert column(store, "mag") == [12.5]
+
+
+def test_rows_that_a_replay_changed_are_compared_with_the_next_delivery(store):
+    deliver(store, visit(rows("o1", mag=[12.5])))
+    deliver(store, replace(visit(rows("o1", mag=[12.6])), replayed=True))
+    assert deliver(store, visit(rows("o1", mag=[12.5]), body=b"other bytes")).revised == 1
+    deliver(store, replace(visit(rows("o1", mag=[12.6]), body=b"other bytes"), replayed=True))
+    assert deliver(store, visit(rows("o1", mag=[12.5]), body=b"other bytes")).revised == 1
+
+
+def test_rows_of_another_source_are_told_apart_each_time(store):
+    deliver(store, visit(rows("o1", "o2"), source="alerce"))
+    for body in (b"1", b"2"):
+        assert deliver(store, visit(rows("o1", "o2"), source="fink", body=body)).known_elsewhere == 2
+
+
+def test_a_series_knows_how_many_points_it_has(store):
+    deliver(store, visit(rows("o1", "o2")))
+    deliver(store, visit(rows("o1", "o2", "o3", mag=[12.5, 12.6, 12.7], flags=["a", "b", "c"]), body=b"2"))
+    assert query(store, "SELECT points FROM series") == [(3,)]
+    assert store.status()[0]["points"] == 3
+    with store._database.writing() as connection:
+        connection.exec_driver_sql("UPDATE series SET points = 4")
+    assert [found.examples for found in store.check() if found.problems] == [("series 1 has 3 points and says 4",)]
+
+
+def test_an_unchanged_payload_touches_no_photometry(store):
+    deliver(store, visit(rows("o1", "o2"), object_ids=("686103400067717",)))
+    kept = []
+    touched = statements_of(store, lambda: kept.append(deliver(store, visit(rows("o1", "o2"), object_ids=("686103400067717",)))))
+    (counts,) = kept
     writing = [statement for statement in touched if statement.startswith(("INSERT", "UPDATE", "DELETE"))]
     assert (counts.outcome, counts.known) == ("unchanged", 2)
     assert counts.by_filter == {"g(ZTF)": FilterCounts(total=2)}
@@ -420,11 +469,12 @@ def test_reading_makes_no_store(store_url, options):
 
 
 def test_a_newer_store_is_refused_and_an_older_one_waits_for_its_upgrade(store, store_url, monkeypatch):
-    monkeypatch.setattr(versions, "REVISIONS", ("0001", "0002"))
+    newest = versions.REVISIONS[-1]
+    monkeypatch.setattr(versions, "REVISIONS", (*versions.REVISIONS, "9999"))
     with pytest.raises(StoreError, match="harvest db upgrade"):
         Store.open(store_url, simulated=True)
     monkeypatch.setattr(versions, "REVISIONS", ("0000",))
-    with pytest.raises(StoreTooNew, match="revision 0001; this version knows up to 0000"):
+    with pytest.raises(StoreTooNew, match=f"revision {newest}; this version knows up to 0000"):
         Store.open(store_url, simulated=True)
     with pytest.raises(StoreTooNew):
         Store.upgrade(store_url)
@@ -432,8 +482,42 @@ def test_a_newer_store_is_refused_and_an_older_one_waits_for_its_upgrade(store, 
 
 def test_upgrading_a_current_store_leaves_it_as_it_is(store, store_url):
     deliver(store, visit(rows("o1")))
-    assert Store.upgrade(store_url) == ("0001", "0001")
+    assert Store.upgrade(store_url) == (versions.REVISIONS[-1], versions.REVISIONS[-1])
     assert column(store, "observation_id") == ["o1"]
+
+
+FIRST_STORE = [
+    "INSERT INTO meta VALUES ('kind', 'simulated')",
+    "INSERT INTO target (id, name, folded, ra, dec, epoch, pmra, pmdec, added) VALUES (1, 'RR Lyr', 'rrlyr', 291.0, 42.0, 2000, 0, 0, '2026')",
+    "INSERT INTO source (id, name) VALUES (1, 'ztf_dr')",
+    "INSERT INTO passband (id, label, survey, passband) VALUES (1, 'g(ZTF)', 'ZTF', 'g'), (2, 'r(ZTF)', 'ZTF', 'r')",
+    "INSERT INTO run (id, command, version, started, ended, status) VALUES (1, 'fetch', '0.1.0', '2026', '2027', 'done')",
+    "INSERT INTO visit VALUES (1, 1, 1, 1, '2026', 'new', '', '', 1.0, NULL, NULL, NULL, '', 3, 0, 0, 0, 0)",
+    "INSERT INTO schedule (target_id, source_id, visit_id, failures, watermark) VALUES (1, 1, 1, 0, 2459002.5)",
+    "INSERT INTO series (id, target_id, filter_id, source_id) VALUES (1, 1, 1, 1), (2, 1, 2, 1)",
+    *(
+        "INSERT INTO photometry (series_id, observation, time, bjd_tdb, mag, upper_limit, quality, run_id) "
+        f"VALUES ({line}, 'o{day}', {59000 + day}, {2459000.5 + day}, 12.5, FALSE, 0, 1)"
+        for line, day in ((1, 1), (1, 2), (2, 1))
+    ),
+]
+"""What a store of the first release held."""
+
+
+def test_a_store_of_the_first_release_is_upgraded_with_all_that_it_holds(store_url):
+    database = Database(store_url)
+    with versions._alone(database) as connection:
+        versions._migrate(connection, "0001")
+        for statement in FIRST_STORE:
+            connection.exec_driver_sql(statement)
+    with pytest.raises(StoreError, match="harvest db upgrade"):
+        Store.open(store_url, simulated=True)
+    assert Store.upgrade(store_url) == ("0001", versions.REVISIONS[-1])
+    with Store.open(store_url, simulated=True) as upgraded:
+        assert upgraded.status()[0]["points_by_filter"] == {"g(ZTF)": 2, "r(ZTF)": 1}
+        assert upgraded.light_curve("RR Lyr").num_rows == 3
+        assert [found for found in upgraded.check() if found.problems] == []
+    database.engine.dispose()
 
 
 def test_the_migrations_make_what_the_tables_say(store):

@@ -11,6 +11,8 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from harvester.store.prepared import announce
+
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
@@ -20,7 +22,7 @@ if TYPE_CHECKING:
 HEADER = b"PGCOPY\n\xff\r\n\0" + bytes(8)
 END = b"\xff\xff"
 NULL = -1
-ROWS_AT_ONCE = 65_536
+ROWS_AT_ONCE = 4_096
 WIRE_TYPES = {pa.float64(): ">f8", pa.int64(): ">i4", pa.int8(): ">i2", pa.bool_(): ">u1"}
 """How a column is sent: INTEGER columns are int64 in Arrow and four bytes in PostgreSQL, SMALLINT ones int8 and two."""
 
@@ -36,7 +38,13 @@ def copy(connection: Connection, table: str, rows: pa.Table) -> None:
     """Append rows (null or values, no NaN) to a table with the same column names, inside the connection's transaction."""
     driver: Any = connection.connection.driver_connection
     into = f"COPY {table} ({', '.join(rows.column_names)}) FROM STDIN (FORMAT BINARY)"
-    with driver.cursor() as cursor, cursor.copy(into) as stream:
+    with driver.cursor() as cursor:
+        announce(connection, cursor, into)
+        _send(cursor, into, rows)
+
+
+def _send(cursor: Any, into: str, rows: pa.Table) -> None:
+    with cursor.copy(into) as stream:
         stream.write(HEADER)
         for part in encoded(rows):
             stream.write(part)

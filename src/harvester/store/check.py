@@ -46,7 +46,7 @@ CHECKS: dict[str, tuple[str, Check]] = FOUNDATIONS | {
     "names": ("every name is found whatever its case and blanks", coherence.names),
     "payloads": ("every payload is what its SHA-256 says", coherence.payloads),
     "requests": ("every point's payload was asked for its target, by its source", coherence.requests),
-    "points": ("a measurement is stored once", coherence.points),
+    "points": ("a measurement is stored once, and series know how many they have", coherence.points),
     "versions": ("superseded values form a chain that ends at the point of today", coherence.versions),
     "visits": ("visits stored as many points as they say", coherence.visits),
     "runs": ("a run has ended unless it is running", coherence.runs),

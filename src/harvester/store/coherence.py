@@ -80,7 +80,7 @@ def requests(connection: Connection) -> Iterator[str]:
 
 
 def points(connection: Connection) -> Iterator[str]:
-    """Find measurements that are stored twice, under two series of one target and filter, and series that are there twice."""
+    """Find measurements stored twice, under two series of one target and filter, series that are there twice, and wrong numbers of points."""
     shared = select(*(series.c[name] for name in SERIES)).group_by(*(series.c[name] for name in SERIES)).having(func.count() > 1)
     for row in connection.execute(shared):
         yield f"target {row.target_id}, filter {row.filter_id}: the series of object {row.object_id} is there more than once"
@@ -89,6 +89,11 @@ def points(connection: Connection) -> Iterator[str]:
     crowded = tuple_(measurement.c.target_id, measurement.c.filter_id).in_(several)
     for row in stream(connection, select(*key).where(crowded).group_by(*key).having(func.count() > 1)):
         yield f"observation '{row.observation_id}' of target {row.target_id}, filter {row.filter_id} is stored more than once"
+    counted = select(photometry.c.series_id, func.count().label("found")).group_by(photometry.c.series_id).subquery()
+    found = func.coalesce(counted.c.found, 0)
+    told = select(series.c.id, series.c.points, found).outerjoin_from(series, counted, counted.c.series_id == series.c.id)
+    for number, said, there in stream(connection, told.where(series.c.points != found)):
+        yield f"series {number} has {there} points and says {said}"
 
 
 def versions(connection: Connection) -> Iterator[str]:

@@ -1,7 +1,8 @@
 """Where a store lies, and how it is reached: an SQLite file by its path, or a PostgreSQL database by its URL.
 
 SQLite runs in WAL mode with `synchronous=NORMAL`: readers and one writer at once, and a killed process loses only what it had not
-committed. A writing transaction takes the lock when it begins (BEGIN IMMEDIATE), so that two processes wait for one another instead of
+committed. The log may grow to 32 MiB before it is worked into the file: pages that many visits change are then written once. A writing
+transaction takes the lock when it begins (BEGIN IMMEDIATE), so that two processes wait for one another instead of
 failing.
 """
 
@@ -10,6 +11,7 @@ from __future__ import annotations
 import re
 from contextlib import contextmanager
 from pathlib import Path
+from time import monotonic
 from typing import TYPE_CHECKING, Any
 
 from sqlalchemy import URL, Connection, Engine, create_engine, event, exc, make_url
@@ -21,6 +23,8 @@ if TYPE_CHECKING:
 
 PATIENCE_S = 30.0
 """How long one process waits for another that writes to the same SQLite file."""
+IDLE_S = 1.0
+"""A server's connection that was idle for longer is tried before it is used."""
 POSTGRES_DRIVER = "postgresql+psycopg"
 SECRETS = ("password", "sslpassword")
 INSUFFICIENT_PRIVILEGE = "42501"
@@ -51,6 +55,8 @@ class Database:
         self.url = _url(place)
         self.place = shown(self.url)
         self.engine = _engine(self.url, PATIENCE_S if patience is None else patience, self.place)
+        self._reader = self.engine if self.is_sqlite else self.engine.execution_options(isolation_level="REPEATABLE READ")
+        self._writer = self.engine.execution_options(begin="BEGIN IMMEDIATE")
 
     @property
     def is_sqlite(self) -> bool:
@@ -65,14 +71,13 @@ class Database:
     @contextmanager
     def reading(self) -> Iterator[Connection]:
         """One transaction that sees one state of the store, whatever others write meanwhile. Raises StoreError."""
-        one_state = {} if self.is_sqlite else {"isolation_level": "REPEATABLE READ"}
-        with self._explained(), self.engine.execution_options(**one_state).begin() as connection:
+        with self._explained(), self._reader.begin() as connection:
             yield connection
 
     @contextmanager
     def writing(self) -> Iterator[Connection]:
         """One transaction that is stored whole or not at all. Raises StoreError."""
-        with self._explained(), self.engine.execution_options(begin="BEGIN IMMEDIATE").begin() as connection:
+        with self._explained(), self._writer.begin() as connection:
             yield connection
 
     @contextmanager
@@ -129,21 +134,46 @@ def _no_place(why: str) -> StoreError:
 
 def _engine(url: URL, patience: float, place: str) -> Engine:
     try:
-        engine = create_engine(url, pool_pre_ping=url.drivername == POSTGRES_DRIVER)
+        engine = create_engine(url)
     except ModuleNotFoundError as error:
         raise StoreError(
             f"the store '{place}' cannot be used.", "The PostgreSQL driver is missing.", "pip install 'harvester[postgres]'"
         ) from error
     if url.drivername == "sqlite":
         _prepare_sqlite(engine, patience)
+    else:
+        _ping_idle(engine)
     return engine
+
+
+def _ping_idle(engine: Engine) -> None:
+    """See whether a connection that was idle for a while still stands, and open another if not: servers and firewalls cut idle ones."""
+
+    @event.listens_for(engine, "checkin")
+    def _rest(_connection: Any, record: Any) -> None:
+        record.info["idle since"] = monotonic()
+
+    @event.listens_for(engine, "checkout")
+    def _wake(connection: Any, record: Any, _proxy: Any) -> None:
+        if monotonic() - record.info.get("idle since", monotonic()) < IDLE_S:
+            return
+        try:
+            engine.dialect.do_ping(connection)
+        except engine.dialect.loaded_dbapi.Error as error:
+            raise exc.DisconnectionError from error
 
 
 def _prepare_sqlite(engine: Engine, patience: float) -> None:
     @event.listens_for(engine, "connect")
     def _settings(connection: Any, _record: Any) -> None:
         connection.isolation_level = None  # the driver must not begin transactions of its own
-        for pragma in (f"busy_timeout={round(1000 * patience)}", "foreign_keys=ON", "synchronous=NORMAL"):
+        for pragma in (
+            f"busy_timeout={round(1000 * patience)}",
+            "foreign_keys=ON",
+            "synchronous=NORMAL",
+            "wal_autocheckpoint=8000",
+            "cache_size=-32000",
+        ):
             connection.execute(f"PRAGMA {pragma}")
 
     @event.listens_for(engine, "begin")

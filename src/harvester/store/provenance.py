@@ -1,15 +1,16 @@
-"""What a visit leaves of how its rows came: requests, what was known of the objects around, bodies that were pruned and came again."""
+"""What a visit leaves of how its rows came: payloads, requests, and what was known of the objects around."""
 
 from __future__ import annotations
 
 import hashlib
 import json
 from dataclasses import astuple
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import pyarrow as pa
-from sqlalchemy import Connection, select
+from sqlalchemy import Connection, bindparam, func, select
 
+from harvester.store.prepared import Prepared
 from harvester.store.rows import clean, insert_missing
 from harvester.store.tables import payload, request, sky_objects
 
@@ -18,20 +19,41 @@ if TYPE_CHECKING:
 
     from harvester.payload import Payload
 
+_HELD = Prepared(select(payload.c.id, func.length(payload.c.body).is_(None)).where(payload.c.sha256 == bindparam("sha256")))
+"""The id of a payload by its hash, and whether its body was pruned: asked by length, for which SQLite need not read the body."""
+_LIST = Prepared(select(sky_objects.c.id).where(sky_objects.c.sha256 == bindparam("sha256")))
+_REQUEST = Prepared(request.insert().inline(), *(column.name for column in request.columns if column.name != "id"))
 
-def keep_requests(connection: Connection, answers: Sequence[Payload], payload_ids: Sequence[int], visit_id: int) -> None:
+
+def held(connection: Connection, answer: Payload) -> int | None:
+    """Return the id of a payload that the archive has, body and all; None for any other."""
+    found = _HELD.one(connection, sha256=answer.sha256)
+    return None if found is None or found[1] else int(found[0])
+
+
+def archived(connection: Connection, answer: Payload) -> int:
+    """Return the id of a payload; one that is new is kept, and a body that was pruned and has come again is put back."""
+    found = _HELD.one(connection, sha256=answer.sha256)
+    if found is None:
+        row = {"sha256": answer.sha256, "size": len(answer.body), "body": compressed(answer.body)}
+        connection.execute(insert_missing(connection, payload), row)
+        (found,) = _HELD.all(connection, sha256=answer.sha256)
+    elif found[1]:
+        connection.execute(payload.update().where(payload.c.id == found[0]), {"body": compressed(answer.body)})
+    return int(found[0])
+
+
+def keep_requests(connection: Connection, answers: Sequence[Payload], payload_ids: Sequence[int | None], visit_id: int) -> None:
     """Record how each payload (its id in the store beside it) was asked for, and what `fetch` said of it."""
-    if not answers:
-        return
-    lists = _listed(connection, answers)
-    rows: list[dict[str, Any]] = [
-        {name: clean(getattr(answer, name)) for name in ("url", "content_type", "time", "role", "doubt")}
-        | {"params": clean(json.dumps(dict(answer.params), default=str, ensure_ascii=False))}
-        | {"visit_id": visit_id, "payload_id": payload_id, "sky_objects_id": lists.get(_hash(_objects(answer)))}
-        for answer, payload_id in zip(answers, payload_ids, strict=True)
-    ]
-    connection.execute(request.insert(), rows)
-    _restore(connection, dict(zip(payload_ids, answers, strict=True)))
+    for answer, payload_id in zip(answers, payload_ids, strict=True):
+        _REQUEST(
+            connection,
+            **{name: clean(getattr(answer, name)) for name in ("url", "content_type", "time", "role", "doubt")},
+            params=clean(json.dumps(dict(answer.params), default=str, ensure_ascii=False)),
+            visit_id=visit_id,
+            payload_id=payload_id,
+            sky_objects_id=_list_id(connection, answer),
+        )
 
 
 def compressed(body: bytes) -> bytes:
@@ -39,26 +61,14 @@ def compressed(body: bytes) -> bytes:
     return bytes(pa.compress(body, codec="zstd", asbytes=True))
 
 
-def _listed(connection: Connection, answers: Sequence[Payload]) -> dict[str, int]:
-    """Return the ids of the answers' lists of objects by their hashes; lists that are new are added. An answer without objects has none."""
-    texts = {_hash(text): text for text in map(_objects, answers) if text}
-    if not texts:
-        return {}
-    connection.execute(insert_missing(connection, sky_objects), [{"sha256": key, "objects": text} for key, text in sorted(texts.items())])
-    known = select(sky_objects.c.sha256, sky_objects.c.id).where(sky_objects.c.sha256.in_(texts))
-    return dict(connection.execute(known).all())
-
-
-def _objects(answer: Payload) -> str:
-    return json.dumps([astuple(thing) for thing in answer.objects]) if answer.objects else ""
-
-
-def _hash(text: str) -> str:
-    return hashlib.sha256(text.encode()).hexdigest()
-
-
-def _restore(connection: Connection, answers: dict[int, Payload]) -> None:
-    """Put back bodies that were pruned and have now come again."""
-    pruned = select(payload.c.id).where(payload.c.id.in_(answers), payload.c.body.is_(None))
-    for payload_id in connection.execute(pruned).scalars().all():
-        connection.execute(payload.update().where(payload.c.id == payload_id), {"body": compressed(answers[payload_id].body)})
+def _list_id(connection: Connection, answer: Payload) -> int | None:
+    """Return the id of the answer's list of objects, None where it has none; a list that is new is added."""
+    if not answer.objects:
+        return None
+    text = json.dumps([astuple(thing) for thing in answer.objects])
+    key = hashlib.sha256(text.encode()).hexdigest()
+    found = _LIST.one(connection, sha256=key)
+    if found is None:
+        connection.execute(insert_missing(connection, sky_objects), {"sha256": key, "objects": text})
+        (found,) = _LIST.all(connection, sha256=key)
+    return int(found[0])

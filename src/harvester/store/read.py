@@ -14,7 +14,7 @@ from sqlalchemy import Connection, Select, func, select
 from harvester.errors import UsageError
 from harvester.store import stream
 from harvester.store.history import rows_at
-from harvester.store.tables import LIGHT_CURVE, ROW, passband, photometry, schedule, series, source, target, visit
+from harvester.store.tables import LIGHT_CURVE, ROW, passband, schedule, series, source, target, visit
 from harvester.store.targets import named
 
 if TYPE_CHECKING:
@@ -96,7 +96,7 @@ def statuses(connection: Connection, names: Iterable[str] | None) -> list[dict[s
     chosen = named(connection, names)
     stored: dict[tuple[int, int], dict[str, int]] = defaultdict(dict)
     for target_id, source_id, label, count in connection.execute(_counted(None if names is None else list(chosen))):
-        stored[target_id, source_id][label] = count
+        stored[target_id, source_id][label] = int(count)
     rows = [dict(row) for row in connection.execute(_visited()).mappings() if row["target_id"] in chosen]
     return [_status(row, stored[row.pop("target_id"), row.pop("source_id")]) for row in rows]
 
@@ -117,14 +117,10 @@ def _visited() -> Select[*tuple[Any, ...]]:
 
 
 def _counted(target_ids: Sequence[int] | None) -> Select[int, int, str, int]:
-    key = series.c.target_id, series.c.source_id, series.c.filter_id
-    grouped = select(*key, func.count().label("points")).join_from(series, photometry, photometry.c.series_id == series.c.id).group_by(*key)
-    counts = (grouped if target_ids is None else grouped.where(series.c.target_id.in_(target_ids))).subquery()
-    return (
-        select(counts.c.target_id, counts.c.source_id, passband.c.label, counts.c.points)
-        .join_from(counts, passband, passband.c.id == counts.c.filter_id)
-        .order_by(passband.c.label)
-    )
+    key = series.c.target_id, series.c.source_id, passband.c.label
+    points = func.sum(series.c.points)
+    grouped = select(*key, points).select_from(series.join(passband)).group_by(*key).having(points > 0).order_by(passband.c.label)
+    return grouped if target_ids is None else grouped.where(series.c.target_id.in_(target_ids))
 
 
 def watermarks(connection: Connection, source_name: str) -> dict[str, float]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 from sqlalchemy.dialects import postgresql, sqlite
@@ -55,15 +56,18 @@ def arrow(rows: Sequence[tuple[Any, ...]], schema: pa.Schema) -> pa.Table:
     return pa.table([_array(values, field.type) for values, field in zip(zip(*rows, strict=True), schema, strict=True)], schema=schema)
 
 
-def tuples_of(table: pa.Table, at_once: int = 1) -> list[tuple[Any, ...]]:
-    """Return Arrow rows as tuples of plain Python values, None for null: what a driver takes; `at_once` of them end to end in each."""
-    if at_once == 1:
+def tuples_of(table: pa.Table, at_once: int = 1, before: Iterable[Any] = ()) -> list[tuple[Any, ...]]:
+    """Return Arrow rows as tuples of plain Python values, None for null: what a driver takes.
+
+    With `at_once`, so many rows end to end in each tuple, after the values `before`.
+    """
+    if at_once == 1 and not before:
         return list(zip(*(_values(column) for column in table.columns), strict=True))
     flat: list[Any] = [None] * (table.num_rows * table.num_columns)
     for number, column in enumerate(table.columns):
         flat[number :: table.num_columns] = _values(column)
-    width = at_once * table.num_columns
-    return [tuple(flat[start : start + width]) for start in range(0, len(flat), width)]
+    width, first = at_once * table.num_columns, tuple(before)
+    return [(*first, *flat[start : start + width]) for start in range(0, len(flat), width)]
 
 
 def conformed(table: pa.Table, schema: pa.Schema) -> pa.Table:
@@ -75,6 +79,16 @@ def insert_missing(connection: Connection, table: Table) -> Any:
     """Return an INSERT that leaves rows alone that are there already, also when another process is just adding them."""
     insert: Any = postgresql.insert if connection.dialect.name == "postgresql" else sqlite.insert
     return insert(table).on_conflict_do_nothing()
+
+
+def filters_of(rows: pa.Table | None) -> list[str]:
+    """Return the labels of the filters that rows have, in alphabetical order."""
+    if rows is None or not rows.num_rows:
+        return []
+    column = rows["filter"].combine_chunks()
+    if not isinstance(column, pa.DictionaryArray):
+        return sorted(pc.unique(column).to_pylist())
+    return sorted(column.dictionary.take(np.flatnonzero(np.bincount(column.indices))).to_pylist())
 
 
 def _array(values: tuple[Any, ...], kind: pa.DataType) -> Any:

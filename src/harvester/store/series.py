@@ -6,13 +6,14 @@ that begins with the object's id, as most that a survey did not give itself, is 
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
-from sqlalchemy import Connection, Table, select
+from sqlalchemy import Connection, Table, bindparam, select
 
+from harvester.store.prepared import Numbered, Prepared
 from harvester.store.rows import fetch, insert_missing
 from harvester.store.tables import FROM_OBJECT, ROW, STORED, VERBATIM, flags, series
 
@@ -22,20 +23,56 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 SERIES = ("target_id", "filter_id", "source_id", "object_id", "facility", "observer")
+FILTER = SERIES.index("filter_id")
 LONG_NUMBER = 7
 """Flags from the first word with a point or so many digits on are a row's own: a number measured, a time, an id."""
 MOST_PARAMETERS = 10_000
 SERIES_ROW = pa.schema([("id", pa.int64())] + [ROW.field(name) for name in SERIES])
 FLAGS_ROW = pa.schema([("id", pa.int64()), ("text", pa.string())])
+NOBODY = -1
+"""An id that no series and no flags have."""
+FEW = 8
+"""Texts that are looked up one by one."""
 
 
-def encoded(connection: Connection, rows: pa.Table) -> pa.Table:
-    """Return rows (ROW, of one target) as `photometry` holds them (STORED); series and flags that are new are added."""
+class Line(NamedTuple):
+    """A series: its id, and how many points it has."""
+
+    id: int
+    points: int
+
+
+Lines = dict[tuple[Any, ...], Line]
+"""The series of one target, by what SERIES says of each."""
+NO_LINE = Line(NOBODY, 0)
+_LINES = Prepared(select(*(series.c[name] for name in (*SERIES, "id", "points"))).where(series.c.target_id == bindparam("target")))
+_NEW_LINE = Numbered(series, *SERIES)
+_FLAGS = Prepared(select(flags.c.id).where(flags.c.text == bindparam("word")))
+
+
+def of_target(connection: Connection, target_id: int) -> Lines:
+    """Return the series that a target has."""
+    return {tuple(row[:-2]): Line(*row[-2:]) for row in _LINES.all(connection, target=target_id)}
+
+
+def points(lines: Lines) -> dict[int, int]:
+    """Return how many points every filter has, by its id."""
+    totals: dict[int, int] = {}
+    for key, line in lines.items():
+        totals[key[FILTER]] = totals.get(key[FILTER], 0) + line.points
+    return totals
+
+
+def encoded(connection: Connection, rows: pa.Table, lines: Lines, *, add: bool = True) -> pa.Table:
+    """Return rows (ROW, of one target) as `photometry` holds them (STORED).
+
+    Series and flags that the store lacks are added, to `lines` as well; without `add` they get ids that no row has.
+    """
     shared, own = _split(rows["flags"])
     columns = {
-        "series_id": _series_ids(connection, rows),
+        "series_id": _series_ids(connection, rows, lines, add=add),
         "observation": _shortened(rows["observation_id"], rows["object_id"]),
-        "flags_id": _flags_ids(connection, shared),
+        "flags_id": _flags_ids(connection, shared, add=add),
         "flags_rest": own,
     }
     return pa.table([columns[name] if name in columns else rows[name] for name in STORED.names], schema=STORED)
@@ -50,15 +87,6 @@ def decoded(connection: Connection, stored: pa.Table) -> pa.Table:
     columns["observation_id"] = _lengthened(stored["observation"], columns["object_id"])
     columns["flags"] = _joined(texts["text"].take(pc.index_in(stored["flags_id"], value_set=texts["id"])), stored["flags_rest"])
     return pa.table([columns[name] if name in columns else stored[name] for name in ROW.names], schema=ROW)
-
-
-def series_of(connection: Connection, target_id: int, filter_ids: list[int]) -> dict[int, int]:
-    """Return the series that a target has in some filters, with the filter of each.
-
-    Numbers rather than a subquery: PostgreSQL would read the whole of `photometry` for one, before its statistics are made.
-    """
-    found = select(series.c.id, series.c.filter_id).where(series.c.target_id == target_id, series.c.filter_id.in_(filter_ids))
-    return dict(connection.execute(found).all())
 
 
 def _split(words: Any) -> tuple[Any, Any]:
@@ -143,36 +171,37 @@ def _lengthened(written: Any, objects: Any) -> Any:
     return pc.if_else(pc.starts_with(written, FROM_OBJECT), pc.binary_join_element_wise(objects, rest, ""), verbatim)
 
 
-def _series_ids(connection: Connection, rows: pa.Table) -> Any:
-    """Return the series of every row; those that are new are added. The target is held by the caller: nobody else adds to it."""
+def _series_ids(connection: Connection, rows: pa.Table, lines: Lines, *, add: bool) -> Any:
+    """Return the series of every row. The target is held by the caller: nobody else adds to it."""
     codes: NDArray[np.int64] = np.zeros(rows.num_rows, np.int64)
     for name in SERIES:
         coded = _one_chunk(rows[name]).dictionary_encode(null_encoding="encode")
-        codes = codes * (len(coded.dictionary) + 1) + coded.indices.to_numpy()
+        if len(coded.dictionary) > 1:
+            codes = codes * len(coded.dictionary) + coded.indices.to_numpy()
     _, first, back = np.unique(codes, return_index=True, return_inverse=True)
     wanted = [tuple(row.values()) for row in rows.select(SERIES).take(first).to_pylist()]
-    mine = select(*(series.c[name] for name in (*SERIES, "id"))).where(series.c.target_id.in_({row[0] for row in wanted}))
-    known = {tuple(row[:-1]): row[-1] for row in connection.execute(mine)}
-    missing = [dict(zip(SERIES, row, strict=True)) for row in wanted if row not in known]
-    if missing:
-        connection.execute(series.insert(), missing)
-        known = {tuple(row[:-1]): row[-1] for row in connection.execute(mine)}
-    return pa.array(np.array([known[row] for row in wanted], np.int64)[back])
+    if add:
+        for key in wanted:
+            if key not in lines:
+                lines[key] = Line(_NEW_LINE(connection, **dict(zip(SERIES, key, strict=True))), 0)
+    return pa.array(np.array([lines.get(key, NO_LINE).id for key in wanted], np.int64)[back])
 
 
-def _flags_ids(connection: Connection, texts: Any) -> Any:
-    """Return the id of every text, null for null; texts that are new are added, also when another process is adding them."""
+def _flags_ids(connection: Connection, texts: Any, *, add: bool) -> Any:
+    """Return the id of every text, null for null; one that is new may be added by another process as well."""
     coded = _one_chunk(texts).dictionary_encode()
     words = coded.dictionary.to_pylist()
     known = _flags_known(connection, words)
-    missing = [{"text": word} for word in sorted(set(words) - set(known))]
+    missing = [{"text": word} for word in sorted(set(words) - set(known))] if add else []
     if missing:
         connection.execute(insert_missing(connection, flags), missing)
         known |= _flags_known(connection, [row["text"] for row in missing])
-    return pa.array([known[word] for word in words], pa.int64()).take(coded.indices)
+    return pa.array([known.get(word, NOBODY) for word in words], pa.int64()).take(coded.indices)
 
 
 def _flags_known(connection: Connection, words: list[str]) -> dict[str, int]:
+    if len(words) <= FEW:
+        return {word: row[0] for word in words for row in _FLAGS.all(connection, word=word)}
     found: dict[str, int] = {}
     for part in _parts(words):
         found |= dict(connection.execute(select(flags.c.text, flags.c.id).where(flags.c.text.in_(part))).all())

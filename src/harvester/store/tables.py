@@ -159,6 +159,7 @@ schedule = Table(
     Column("watermark", Double),
     Column("digest", Text),
     Column("next_due", Text),
+    Column("rows_digest", Text),
 )
 
 payload = Table(
@@ -213,9 +214,10 @@ series = Table(
     Column("object_id", Text),
     Column("facility", Text),
     Column("observer", Text),
+    Column("points", Integer, nullable=False, server_default="0"),
     Index("ix_series_target_id", "target_id"),
 )
-"""What the rows of one target, filter, source and object of the survey have in common, stored once."""
+"""What the rows of one target, filter, source and object of the survey have in common, stored once; and how many rows these are."""
 
 flags = Table("flags", metadata, _id(), _text("text", unique=True))
 """Flags that rows repeat, or the beginning of flags whose end (`flags_rest`) is a row's own."""
@@ -244,7 +246,9 @@ ARROW_TYPES: dict[type, pa.DataType] = {
 STORED = pa.schema([(column.name, ARROW_TYPES[type(column.type)]) for column in photometry.columns])
 """A row of `photometry` as Arrow; `harvester.store.series` turns it into a ROW and back."""
 KEY = ("filter_id", "observation_id")
-ORIGIN = ("source_id", "run_id", "payload_id")
+BIRTH = ("run_id", "payload_id")
+"""The columns that hold what brought a row, not what it says; the last ones of STORED and of ROW."""
+ORIGIN = ("source_id", *BIRTH)
 ROW = pa.schema(
     [("target_id", pa.int64()), ("filter_id", pa.int64()), ("observation_id", pa.string())]
     + [STORED.field(name) for name in ("time", "bjd_tdb", "mag", "mag_err", "flux", "flux_err", "upper_limit")]

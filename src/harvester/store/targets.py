@@ -6,9 +6,10 @@ from collections import defaultdict
 from difflib import get_close_matches
 from typing import TYPE_CHECKING
 
-from sqlalchemy import Connection, Select, delete, func, select
+from sqlalchemy import Connection, Select, bindparam, delete, func, select
 
 from harvester.errors import StoreError
+from harvester.store.prepared import Prepared
 from harvester.store.rows import clean, insert_missing, now
 from harvester.store.tables import NAME, alias, photometry, photometry_version, quarantine, request, schedule, series, target, visit
 from harvester.target import Target, fold
@@ -17,6 +18,10 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
 
 POSITION = ("ra", "dec", "epoch", "pmra", "pmdec", "parallax")
+_PLACE = select(target.c.id, *(target.c[name] for name in POSITION)).with_for_update(key_share=True)
+_OWN = Prepared(_PLACE.where(target.c.folded == bindparam("word")))
+_HELD = Prepared(_PLACE.where(target.c.id == bindparam("target")))
+_NAMES = Prepared(select(alias.c.survey, alias.c.id, alias.c.folded).where(alias.c.target_id == bindparam("target")))
 
 
 def add(connection: Connection, new: Target) -> tuple[int, bool]:
@@ -35,12 +40,22 @@ def visited(connection: Connection, asked: Target) -> int:
 
     Holds the target until the transaction ends: on PostgreSQL visits to one target follow one another.
     """
-    target_id, _ = add(connection, asked)
-    held = select(target).where(target.c.id == target_id).with_for_update(key_share=True)
-    row = connection.execute(held).one()
-    if any(getattr(row, name) != getattr(asked, name) for name in POSITION):
-        move(connection, target_id, asked)
-    return target_id
+    held = _OWN.one(connection, word=fold(clean(asked.name)))
+    if held is None or not _are_known(connection, held[0], asked):
+        target_id, _ = add(connection, asked)
+        (held,) = _HELD.all(connection, target=target_id)
+    if held[1:] != tuple(getattr(asked, name) for name in POSITION):
+        move(connection, held[0], asked)
+    return int(held[0])
+
+
+def _are_known(connection: Connection, target_id: int, asked: Target) -> bool:
+    """Whether the store has every name and id of a target."""
+    rows = _NAMES.all(connection, target=target_id)
+    names = {fold(clean(asked.name))} | {folded for survey, _, folded in rows if survey == NAME}
+    ids = {(survey, word) for survey, word, _ in rows}
+    given = {(survey, clean(word)) for survey, words in asked.ids.items() for word in words}
+    return given <= ids and {fold(clean(name)) for name in asked.aliases} <= names
 
 
 def move(connection: Connection, target_id: int, to: Target) -> None:
@@ -51,7 +66,7 @@ def move(connection: Connection, target_id: int, to: Target) -> None:
     """
     connection.execute(delete(alias).where(alias.c.target_id == target_id, alias.c.survey != NAME))
     connection.execute(target.update().where(target.c.id == target_id), {name: getattr(to, name) for name in POSITION})
-    connection.execute(schedule.update().where(schedule.c.target_id == target_id), {"digest": None})
+    connection.execute(schedule.update().where(schedule.c.target_id == target_id), {"digest": None, "rows_digest": None})
 
 
 def find(connection: Connection, name: str) -> int | None:
@@ -101,12 +116,8 @@ def load(connection: Connection, only: Sequence[int] | None = None) -> list[Targ
 
 def points(connection: Connection) -> dict[str, int]:
     """Return how many points every target has that has any, by name."""
-    counts = select(photometry.c.series_id, func.count().label("points")).group_by(photometry.c.series_id).subquery()
-    found = (
-        select(target.c.name, func.sum(counts.c.points))
-        .select_from(target.join(series).join(counts, counts.c.series_id == series.c.id))
-        .group_by(target.c.id, target.c.name)
-    )
+    total = func.sum(series.c.points)
+    found = select(target.c.name, total).select_from(target.join(series)).group_by(target.c.id, target.c.name).having(total > 0)
     return {name: int(points) for name, points in connection.execute(found)}
 
 
@@ -117,7 +128,7 @@ def remove(connection: Connection, name: str, *, force: bool) -> int:
     """
     target_id = get(connection, name)
     own = select(series.c.id).where(series.c.target_id == target_id)
-    lost: int = connection.execute(select(func.count()).where(photometry.c.series_id.in_(own))).scalar_one()
+    lost = int(connection.execute(select(func.sum(series.c.points)).where(series.c.target_id == target_id)).scalar() or 0)
     if lost and not force:
         raise StoreError(
             f"target '{name}' has {lost} points in the store.",
@@ -137,13 +148,12 @@ def remove(connection: Connection, name: str, *, force: bool) -> int:
 def _lookup(connection: Connection, names: Sequence[str]) -> list[int]:
     """Return the ids of the targets of these names; a target's own name goes before aliases, and aliases before ids of surveys."""
     folded = [fold(clean(name)) for name in names]
-    own = select(target.c.id).where(target.c.folded.in_(folded))
-    other = select(alias.c.target_id).distinct().where(alias.c.folded.in_(folded))
-    for query in (own.where(target.c.folded == folded[0]), own, other.where(alias.c.survey == NAME), other.where(alias.c.survey != NAME)):
-        found = sorted(connection.execute(query).scalars())
-        if found:
-            return found
-    return []
+    own = dict(connection.execute(select(target.c.folded, target.c.id).where(target.c.folded.in_(folded))).all())
+    if own:
+        return [own[folded[0]]] if folded[0] in own else sorted(own.values())
+    others = connection.execute(select(alias.c.target_id, alias.c.survey).where(alias.c.folded.in_(folded))).all()
+    named = {row.target_id for row in others if row.survey == NAME}
+    return sorted(named or {row.target_id for row in others})
 
 
 def _insert(connection: Connection, new: Target) -> int:

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
     from harvester.store.connection import Database
 
-REVISIONS = ("0001",)
+REVISIONS = ("0001", "0002")
 """Every revision of the schema, oldest first: opening a store need not load Alembic."""
 VERSION_TABLE = "alembic_version"
 MAKING = 0x68617276
@@ -159,11 +159,11 @@ def _alone(database: Database) -> Iterator[Connection]:
         yield connection
 
 
-def _migrate(connection: Connection) -> None:
+def _migrate(connection: Connection, to: str = "head") -> None:
     from alembic import command
     from alembic.config import Config
 
     config = Config()
     config.set_main_option("script_location", str(Path(__file__).with_name("migrations")).replace("%", "%%"))
     config.attributes["connection"] = connection
-    command.upgrade(config, "head")
+    command.upgrade(config, to)

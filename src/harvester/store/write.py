@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 import math
 from dataclasses import dataclass, replace
@@ -11,31 +10,40 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
-from sqlalchemy import Connection, Row, Table, delete, select
+from sqlalchemy import Connection, bindparam, delete, select
 
-from harvester.store import photometry, targets
-from harvester.store.merge import Merge, merge, without_repeats
-from harvester.store.provenance import compressed, keep_requests
-from harvester.store.rows import clean, conformed, insert_missing, now
-from harvester.store.tables import GIVEN, ROW, alias, passband, payload, quarantine, schedule, source, visit
+from harvester.store import photometry, series, targets
+from harvester.store.merge import Merge, content_digest, merge, without_repeats
+from harvester.store.prepared import Prepared
+from harvester.store.provenance import archived, keep_requests
+from harvester.store.record import NEVER, SCHEDULED, Scheduled, keep_visit, passband_id, reschedule, source_id
+from harvester.store.rows import arrow, clean, conformed, filters_of, insert_missing, now
+from harvester.store.same import digest_of, repeated
+from harvester.store.tables import BIRTH, GIVEN, ROW, STORED, alias, quarantine, schedule
 from harvester.store.visit import SUCCESSES, Counts, FilterCounts, Visit
 from harvester.target import fold
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Mapping
 
 CONTRADICTION = "another row of the same answer has this observation_id and other values"
 LOST = "had points of this target before, and sent none now"
+_SCHEDULED = Prepared(
+    select(*(schedule.c[name] for name in SCHEDULED)).where(
+        schedule.c.target_id == bindparam("target"), schedule.c.source_id == bindparam("source")
+    )
+)
 
 
 @dataclass(frozen=True, slots=True)
 class _Place:
-    """Where a visit belongs; `before` is its row of `schedule`, None at the first visit."""
+    """Where a visit belongs; `before` is its row of `schedule`, None at the first visit; `lines` are the target's series."""
 
     target_id: int
     source_id: int
     run_id: int
-    before: Row[Any] | None
+    before: Scheduled | None
+    lines: series.Lines
 
     @property
     def watermark(self) -> float | None:
@@ -44,73 +52,54 @@ class _Place:
 
 @dataclass(frozen=True, slots=True)
 class _Delivery:
-    """The rows of a visit that have to be compared, their filters' ids, and the ids of the visit's payloads in order."""
+    """The rows of a visit with a digest of what they say, their filters' ids, and the ids of the visit's payloads in order."""
 
     rows: pa.Table
     filter_ids: Mapping[str, int]
     payload_ids: list[int]
+    digest: str
 
 
 def write(connection: Connection, delivered: Visit, run_id: int, version: str) -> Counts:
     """Store a visit and return what it changed. The target is followed from now on, at the visit's position.
 
-    A delivery with the digest of the last one (payload hashes, matched ids, number of rows, harvester's version) leaves the photometry
-    alone; all its rows count as known.
+    A delivery that is the same as the last one (see `harvester.store.same`) leaves the photometry alone; all its rows count as known.
     """
+    digest = digest_of(delivered, version)
+    counts = repeated(connection, delivered, run_id, digest)
+    return counts or _written(connection, delivered, run_id, digest)
+
+
+def _written(connection: Connection, delivered: Visit, run_id: int, digest: str) -> Counts:
     place = _place(connection, delivered, run_id)
-    digest = _digest(delivered, version)
-    same = bool(place.before and place.before.digest == digest and delivered.outcome in SUCCESSES and not delivered.replayed)
-    delivery = _delivery(connection, delivered, place, same=same)
-    if same:
-        merged = Merge(ROW.empty_table(), ROW.empty_table(), 0 if delivered.rows is None else delivered.rows.num_rows, 0)
-        refused = _refused(delivered, delivery, ROW.empty_table())
-    else:
-        merged, contradictory = _merge(connection, delivery, place)
-        refused = _refused(delivered, delivery, contradictory)
-    counts = _settled(delivered, _counts(connection, delivery, merged, place), place, len(refused))
-    visit_id = _record(connection, delivered, counts, place)
+    delivery = _delivery(connection, delivered, place)
+    merged, contradictory = _merge(connection, delivery, place)
+    refused = _refused(delivered, delivery, contradictory)
+    counts = _settled(delivered, _counts(delivery, merged, place), place, len(refused))
+    visit_id = keep_visit(connection, delivered, counts, (run_id, place.target_id, place.source_id))
     if delivered.replayed:
         _release(connection, refused, place, delivery.payload_ids)
-        _raise_watermark(connection, place, delivery.rows)
+        _replayed(connection, place, delivery.rows, changed=bool(counts.new + counts.revised))
     else:
         keep_requests(connection, delivered.payloads, delivery.payload_ids, visit_id)
-        _reschedule(connection, place, visit_id, counts, digest=digest, rows=delivery.rows)
+        _reschedule(connection, place, delivery, counts, visit_id=visit_id, digest=digest)
     _keep_refused(connection, refused, place, visit_id)
     _keep_ids(connection, delivered, place)
     return counts
 
 
-def ids(connection: Connection, table: Table, key: str, rows: Iterable[Mapping[str, Any]]) -> dict[str, int]:
-    """Return the ids of rows by their unique text `key`; rows that are not there are added, also when another process is adding them."""
-    wanted = {row[key]: row for row in rows}
-    column = table.c[key]
-    known = select(column, table.c.id).where(column.in_(sorted(wanted)))
-    found = dict(connection.execute(known).all())
-    missing = [_filled(table, wanted[word]) for word in sorted(set(wanted) - set(found))]
-    if missing:
-        connection.execute(insert_missing(connection, table), missing)
-        found = dict(connection.execute(known).all())
-    return found
-
-
 def _place(connection: Connection, delivered: Visit, run_id: int) -> _Place:
-    target_id = targets.visited(connection, delivered.target)
-    source_id = ids(connection, source, "name", [{"name": delivered.source}])[delivered.source]
-    last = select(schedule).where(schedule.c.target_id == target_id, schedule.c.source_id == source_id)
-    return _Place(target_id, source_id, run_id, connection.execute(last).one_or_none())
+    target_id, asked = targets.visited(connection, delivered.target), source_id(connection, delivered.source)
+    before = _SCHEDULED.one(connection, target=target_id, source=asked)
+    return _Place(target_id, asked, run_id, Scheduled(*before) if before else None, series.of_target(connection, target_id))
 
 
-def _delivery(connection: Connection, delivered: Visit, place: _Place, *, same: bool) -> _Delivery:
-    """Prepare the rows of a delivery, but none of one that is the `same` as the last: they would be compared with themselves."""
+def _delivery(connection: Connection, delivered: Visit, place: _Place) -> _Delivery:
     rows = delivered.rows
-    labels: list[Any] = [] if rows is None else pc.cast(pc.unique(rows["filter"]), pa.string()).to_pylist()
-    suffix = f"({delivered.survey})"
-    filters = [{"label": label, "survey": delivered.survey, "passband": label.removesuffix(suffix)} for label in labels]
-    filter_ids = ids(connection, passband, "label", filters)
-    hashes = ids(connection, payload, "sha256", [{"sha256": answer.sha256, "body": answer.body} for answer in delivered.payloads])
-    payload_ids = [hashes[answer.sha256] for answer in delivered.payloads]
-    stored = ROW.empty_table() if same or rows is None or not rows.num_rows else _as_stored(rows, filter_ids, payload_ids, place)
-    return _Delivery(stored, filter_ids, payload_ids)
+    filter_ids = {label: passband_id(connection, label, delivered.survey) for label in filters_of(rows)}
+    payload_ids = [archived(connection, answer) for answer in delivered.payloads]
+    stored = ROW.empty_table() if rows is None or not rows.num_rows else _as_stored(rows, filter_ids, payload_ids, place)
+    return _Delivery(stored, filter_ids, payload_ids, content_digest(stored))
 
 
 def _as_stored(rows: pa.Table, filter_ids: Mapping[str, int], payload_ids: list[int], place: _Place) -> pa.Table:
@@ -123,26 +112,30 @@ def _as_stored(rows: pa.Table, filter_ids: Mapping[str, int], payload_ids: list[
     return conformed(pa.table(columns), ROW)
 
 
-def _filled(table: Table, row: Mapping[str, Any]) -> dict[str, Any]:
-    """Compress a payload only when it is to be stored."""
-    if table is not payload:
-        return dict(row)
-    return {"sha256": row["sha256"], "size": len(row["body"]), "body": compressed(row["body"])}
-
-
-def _digest(delivered: Visit, version: str) -> str:
-    rows = 0 if delivered.rows is None else delivered.rows.num_rows
-    what = [version, delivered.source_version, rows, sorted(delivered.object_ids), [answer.sha256 for answer in delivered.payloads]]
-    return hashlib.sha256(json.dumps(what).encode()).hexdigest()
-
-
 def _merge(connection: Connection, delivery: _Delivery, place: _Place) -> tuple[Merge, pa.Table]:
     rows, contradictory, repeats = without_repeats(delivery.rows)
-    known, written = photometry.stored(connection, place.target_id, list(delivery.filter_ids.values()))
-    merged = merge(known, rows)
-    photometry.insert(connection, merged.new)
-    photometry.supersede(connection, written.take(merged.replaced), merged.revised, run_id=place.run_id, moment=now())
+    if place.before and place.before.rows_digest == delivery.digest:
+        return Merge(rows.slice(0, 0), rows.slice(0, 0), rows.num_rows + repeats, 0), contradictory
+    held = photometry.stored(connection, place.lines, set(delivery.filter_ids.values()))
+    merged = _compared(connection, rows, held, place) if held else Merge(rows, rows.slice(0, 0), 0, 0)
+    photometry.insert(connection, merged.new, place.lines)
+    photometry.insert(connection, merged.revised, place.lines)
     return replace(merged, known=merged.known + repeats), contradictory
+
+
+def _compared(connection: Connection, rows: pa.Table, held: list[tuple[Any, ...]], place: _Place) -> Merge:
+    """Compare a delivery with stored rows; those that it revises leave `photometry`.
+
+    Mostly all but the latest are stored exactly so: only the others are worth a closer look.
+    """
+    brought = len(BIRTH)
+    told = photometry.said(series.encoded(connection, rows, place.lines, add=False))
+    same = {row[:-brought] for row in held}.intersection(told)
+    other = rows.filter(pa.array([row not in same for row in told]))
+    stored = arrow([row for row in held if row[:-brought] not in same], STORED)
+    merged = merge(series.decoded(connection, stored), other)
+    photometry.supersede(connection, stored.take(merged.replaced), run_id=place.run_id, moment=now(), lines=place.lines)
+    return replace(merged, known=merged.known + len(same))
 
 
 def _refused(delivered: Visit, delivery: _Delivery, contradictory: pa.Table) -> list[dict[str, Any]]:
@@ -170,9 +163,8 @@ def _as_json(row: Mapping[str, Any]) -> str:
     return clean(json.dumps(finite, ensure_ascii=False))
 
 
-def _counts(connection: Connection, delivery: _Delivery, merged: Merge, place: _Place) -> Counts:
-    totals = photometry.totals(connection, place.target_id, list(delivery.filter_ids.values()))
-    counted = [_per_filter(merged.new), _per_filter(merged.revised), totals]
+def _counts(delivery: _Delivery, merged: Merge, place: _Place) -> Counts:
+    counted = [_per_filter(merged.new), _per_filter(merged.revised), series.points(place.lines)]
     by_filter = {label: FilterCounts(*(part.get(key, 0) for part in counted)) for label, key in sorted(delivery.filter_ids.items())}
     return Counts(merged.new.num_rows, merged.revised.num_rows, merged.known, merged.known_elsewhere, by_filter=by_filter)
 
@@ -190,25 +182,6 @@ def _settled(delivered: Visit, counts: Counts, place: _Place, refused: int) -> C
     elif outcome == "empty" and place.watermark is not None:
         outcome, message = "suspicious", "; ".join(filter(None, [LOST, message]))
     return replace(counts, quarantined=refused, outcome=outcome, message=message)
-
-
-def _record(connection: Connection, delivered: Visit, counts: Counts, place: _Place) -> int:
-    row = {
-        "run_id": place.run_id,
-        "target_id": place.target_id,
-        "source_id": place.source_id,
-        "time": now(),
-        "outcome": counts.outcome,
-        "error_kind": delivered.error_kind,
-        "message": counts.message,
-        "seconds": delivered.seconds,
-        "radius": delivered.radius,
-        "since": delivered.since,
-        "until": delivered.until,
-        "source_version": clean(delivered.source_version),
-    } | {name: getattr(counts, name) for name in ("new", "revised", "known", "known_elsewhere", "quarantined")}
-    (visit_id,) = connection.execute(visit.insert(), row).inserted_primary_key or (0,)
-    return int(visit_id)
 
 
 def _keep_refused(connection: Connection, refused: list[dict[str, Any]], place: _Place, visit_id: int) -> None:
@@ -233,11 +206,15 @@ def _release(connection: Connection, refused: list[dict[str, Any]], place: _Plac
         connection.execute(delete(quarantine).where(quarantine.c.id.in_(freed)))
 
 
-def _raise_watermark(connection: Connection, place: _Place, rows: pa.Table) -> None:
+def _replayed(connection: Connection, place: _Place, rows: pa.Table, *, changed: bool) -> None:
+    """Note what a replay changes in the schedule: nothing was asked, but the next delivery must not be taken for known when rows differ now."""
     newest = pc.max(rows["bjd_tdb"]).as_py()
+    values = {"digest": None, "rows_digest": None} if changed else {}
     if newest is not None and (place.watermark is None or newest > place.watermark):
+        values["watermark"] = newest
+    if values:
         here = (schedule.c.target_id == place.target_id) & (schedule.c.source_id == place.source_id)
-        connection.execute(schedule.update().where(here), {"watermark": newest})
+        connection.execute(schedule.update().where(here), values)
 
 
 def _keep_ids(connection: Connection, delivered: Visit, place: _Place) -> None:
@@ -246,22 +223,17 @@ def _keep_ids(connection: Connection, delivered: Visit, place: _Place) -> None:
         connection.execute(insert_missing(connection, alias), rows)
 
 
-def _reschedule(connection: Connection, place: _Place, visit_id: int, counts: Counts, *, digest: str, rows: pa.Table) -> None:
-    before = place.before
+def _reschedule(connection: Connection, place: _Place, delivery: _Delivery, counts: Counts, *, visit_id: int, digest: str) -> None:
+    before, rows = place.before or NEVER, delivery.rows
     succeeded = counts.outcome in SUCCESSES
-    failures = before.failures if before else 0
-    epochs = [epoch for epoch in (place.watermark, pc.max(rows["bjd_tdb"]).as_py()) if epoch is not None]
-    kept = None if rows.num_rows or not before else before.digest
-    values = {
-        "visit_id": visit_id,
-        "last_success": now() if succeeded else before and before.last_success,
-        "failures": 0 if succeeded else failures + (counts.outcome == "failed"),
-        "watermark": max(epochs, default=None),
-        "digest": digest if succeeded else kept,
-    }
-    key = {"target_id": place.target_id, "source_id": place.source_id}
-    if before:
-        here = (schedule.c.target_id == place.target_id) & (schedule.c.source_id == place.source_id)
-        connection.execute(schedule.update().where(here), values)
-    else:
-        connection.execute(schedule.insert(), key | values)
+    epochs = [epoch for epoch in (before.watermark, pc.max(rows["bjd_tdb"]).as_py()) if epoch is not None]
+    kept = NEVER if rows.num_rows else before
+    scheduled = Scheduled(
+        visit_id,
+        last_success=now() if succeeded else before.last_success,
+        failures=0 if succeeded else before.failures + (counts.outcome == "failed"),
+        watermark=max(epochs, default=None),
+        digest=digest if succeeded else kept.digest,
+        rows_digest=None if counts.known_elsewhere else delivery.digest if rows.num_rows else kept.rows_digest,
+    )
+    reschedule(connection, place.target_id, place.source_id, scheduled, first=place.before is None)
