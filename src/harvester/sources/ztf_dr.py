@@ -27,7 +27,7 @@ MIDDLE, HALF_SPAN = 2021.85, 3.75  # of the survey, Julian years
 SOUTHERN_LIMIT = -31.0
 NO_ROWS = b"no rows returned"
 COLUMNS = ("oid", "mjd", "mag", "magerr", "catflags", "filtercode", "ra", "dec", "exptime")
-KEPT_FLAGS = ("catflags", "field", "ccdid", "qid", "programid", "chi", "sharp")
+KEPT_FLAGS = ("catflags", "field", "ccdid", "qid", "programid")
 
 
 class ZtfDr(Source):
