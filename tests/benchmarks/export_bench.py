@@ -17,7 +17,7 @@ from time import perf_counter
 
 sys.path.insert(0, str(Path(__file__).parent))
 
-ROWS, MADE, ROUNDS, LOOKUPS = 500_000, 100_000, 3, 21
+ROWS, MADE, ROUNDS, LOOKUPS, POINTS = 500_000, 100_000, 3, 21, 1_000
 TELL = "import json, resource; print(json.dumps([seconds, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024]))"
 OURS = f"""
 import sys, time
@@ -72,7 +72,7 @@ def looked_up(place):
             for _ in range(LOOKUPS)
         ][1:]
     ours, theirs = zip(*pairs, strict=True)
-    return "one target of 1,000 points, as Arrow", median(ours), median(theirs), None
+    return f"one target of {POINTS:,} points, as Arrow", median(ours), median(theirs), None
 
 
 def typed_query():
@@ -91,7 +91,7 @@ def make(place, rows):
     from harvester.store import Store
 
     with Store.open(place, simulated=True) as store, store.run("bench", "0") as run:
-        for visit in visits(min(rows, MADE)):
+        for visit in visits(min(rows, MADE), each=POINTS):
             run.visit(visit)
     with sqlite3.connect(place) as raw:
         targets, series = (raw.execute(f"SELECT max(id) FROM {table}").fetchone()[0] for table in ("target", "series"))

@@ -1,15 +1,17 @@
 """Writing: visits into a store against the same rows, ready, by the driver alone into the same table.
 
-The rows of every round are made beforehand. CPU seconds of the whole process are compared on SQLite, where all the work is in it; seconds of the
-clock on PostgreSQL, where half of it is the server's. Rounds are taken in turn, on a fresh store each; medians are compared.
+The rows of every round are made beforehand, and payloads hashed, as a session does when they come. CPU seconds are compared: of this
+process, and of the PostgreSQL server's where there is one. Rounds are taken in turn, on a fresh store each; medians are compared.
 """
 
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from statistics import median
-from time import perf_counter, process_time
+from time import process_time
 
+import psutil
+import psycopg
 from made_rows import visits
 from sqlalchemy import select
 
@@ -43,8 +45,29 @@ def on_postgres(url: str, rows: int) -> Timed:
     taken = []
     for _ in range(ROUNDS):
         with schema_of_its_own(url) as ours, schema_of_its_own(url) as theirs:
-            taken.append(_round({"ours": ours, "theirs": theirs}.__getitem__, rows, perf_counter, _copy))
+            taken.append(_round({"ours": ours, "theirs": theirs}.__getitem__, rows, _clock_with_server(url), _copy))
     return Timed(*(median(column) for column in zip(*taken, strict=True)))
+
+
+def _clock_with_server(url: str):
+    """Return a clock of the CPU seconds that this process and all of the server's have taken."""
+    with psycopg.connect(url) as connection:
+        (backend,) = connection.execute("SELECT pg_backend_pid()").fetchone()
+        server = psutil.Process(backend).parent()
+
+    def seconds() -> float:
+        own, children = server.cpu_times(), [_spent(child) for child in server.children()]
+        return process_time() + own.user + own.system + own.children_user + own.children_system + sum(children)
+
+    return seconds
+
+
+def _spent(process: psutil.Process) -> float:
+    try:
+        times = process.cpu_times()
+    except psutil.NoSuchProcess:
+        return 0.0
+    return times.user + times.system
 
 
 def growth(folder: Path, rows: int, held: int) -> tuple[float, float]:
@@ -68,6 +91,8 @@ def _round(place, rows: int, clock, raw) -> tuple[float, float, float, float]:
     for name in ("ours", "theirs"):
         remove(Path(place(name)))
     once, again = list(visits(rows)), list(visits(rows, version="2"))
+    for one in (*once, *again):
+        assert [answer.sha256 for answer in one.payloads]
     with Store.open(place("ours"), simulated=True) as store:
         new = _timed(clock, deliver, store, once)
         known = _timed(clock, deliver, store, again)
