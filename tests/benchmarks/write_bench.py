@@ -12,7 +12,7 @@ from time import process_time
 
 import psutil
 import psycopg
-from made_rows import visits
+from made_rows import ROWS_PER_VISIT, visits
 from sqlalchemy import select
 
 from harvester.store import Store
@@ -34,8 +34,8 @@ class Timed:
     bytes_packed: float = 0.0
 
 
-def on_sqlite(folder: Path, rows: int) -> Timed:
-    taken = [_round(lambda name: str(folder / f"{name}.db"), rows, process_time, _executemany) for _ in range(ROUNDS)]
+def on_sqlite(folder: Path, rows: int, each: int = ROWS_PER_VISIT) -> Timed:
+    taken = [_round(lambda name: str(folder / f"{name}.db"), (rows, each), process_time, _executemany) for _ in range(ROUNDS)]
     return Timed(*(median(column) for column in zip(*taken, strict=True)), *_sizes(folder / "ours.db", rows))
 
 
@@ -45,7 +45,7 @@ def on_postgres(url: str, rows: int) -> Timed:
     taken = []
     for _ in range(ROUNDS):
         with schema_of_its_own(url) as ours, schema_of_its_own(url) as theirs:
-            taken.append(_round({"ours": ours, "theirs": theirs}.__getitem__, rows, _clock_with_server(url), _copy))
+            taken.append(_round({"ours": ours, "theirs": theirs}.__getitem__, (rows, ROWS_PER_VISIT), _clock_with_server(url), _copy))
     return Timed(*(median(column) for column in zip(*taken, strict=True)))
 
 
@@ -87,10 +87,11 @@ def _new_rows(place: Path, rows: int, turn: int) -> float:
         return _timed(process_time, deliver, store, list(visits(rows, first=turn * 1000)))
 
 
-def _round(place, rows: int, clock, raw) -> tuple[float, float, float, float]:
+def _round(place, size: tuple[int, int], clock, raw) -> tuple[float, float, float, float]:
     for name in ("ours", "theirs"):
         remove(Path(place(name)))
-    once, again = list(visits(rows)), list(visits(rows, version="2"))
+    rows, each = size
+    once, again = list(visits(rows, each=each)), list(visits(rows, each=each, version="2"))
     for one in (*once, *again):
         assert [answer.sha256 for answer in one.payloads]
     with Store.open(place("ours"), simulated=True) as store:

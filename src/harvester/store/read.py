@@ -154,7 +154,8 @@ class _Words:
             "source": _translated(rows["source_id"], self.sources),
         } | {column: rows[column] for column in LIGHT_CURVE.names if column in ROW.names}
         table = pa.table([columns[column] for column in LIGHT_CURVE.names], schema=LIGHT_CURVE)
-        return table.take(_order(rows, self.labels))
+        order = _order(rows, self.labels)
+        return table if np.array_equal(order, np.arange(len(order))) else table.take(order)
 
 
 def _order(rows: pa.Table, labels: Mapping[int, str]) -> NDArray[np.int64]:
