@@ -6,7 +6,7 @@ READY := $(VENV)/.ready
 DEMO ?= demo
 JOBS ?= 2
 
-.PHONY: demo test quick check docs golden bench bench-large wheel clean setup
+.PHONY: demo test quick check docs golden bench bench-large bench-engine wheel clean setup
 
 setup: $(READY)
 
@@ -45,6 +45,10 @@ bench: $(READY)  ## Ratios, measured interleaved in one run
 
 bench-large: $(READY)  ## The same with 10^6 rows a round, and on a store of 10^7: an hour
 	$(BIN)/python -m tests.benchmarks --rows 1000000 --held 10000000
+
+bench-engine: $(READY)  ## Runs against the ideal and against the services' own clients, at 200 ms latency; the plan of 10^5 targets
+	$(BIN)/python tests/benchmarks/engine_bench.py
+	$(BIN)/python tests/benchmarks/plan_bench.py
 
 wheel: $(READY)
 	$(BIN)/python -m pip wheel --quiet --no-deps --no-build-isolation -w dist .

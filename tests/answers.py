@@ -4,10 +4,11 @@ from dataclasses import replace
 
 from harvester.delivery import deliver
 from harvester.errors import SourceError
-from harvester.harvest import Task, _failed, _shared
 from harvester.payload import Payload
 from harvester.source import load
 from harvester.target import Target
+from harvester.task import Task
+from harvester.visiting import _failed, _shared
 
 STAR = Target("RR Lyr", 291.36631, 42.78436)
 HEAD = "oid,expid,mjd,mag,magerr,catflags,filtercode,ra,dec,exptime"

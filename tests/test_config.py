@@ -42,6 +42,19 @@ def test_secrets_come_from_files_or_environment_and_are_never_shown(tmp_path):
     assert "quiet" not in repr(found)
 
 
+@pytest.mark.parametrize(("mode", "doubted"), [(0o600, False), (0o640, False), (0o644, True)])
+def test_a_secret_that_others_may_read_is_doubted(tmp_path, mode, doubted):
+    (tmp_path / "secret").write_text("hush", "utf-8")
+    (tmp_path / "secret").chmod(mode)
+    doubts = settings(tmp_path, f'[sources.atlas]\ntoken_file = "{tmp_path / "secret"}"\n').doubts
+    assert bool(doubts) == doubted
+    assert "hush" not in str(doubts)
+
+
+def test_a_secret_of_the_environment_may_end_in_a_line_end(tmp_path):
+    assert settings(tmp_path, environ={"HARVESTER_ATLAS_TOKEN": "quiet\n"}).service("atlas").secrets == {"token": "quiet"}
+
+
 def test_a_variable_that_means_nothing_is_doubted(tmp_path):
     assert "Did you mean HARVESTER_STORE?" in settings(tmp_path, environ={"HARVESTER_STROE": "x"}).doubts[0]
     assert not settings(tmp_path, environ={"HARVESTER_STORE": "x", "HARVESTER_ATLAS_TOKEN": "y", "HARVESTER_TEST_POSTGRES_URL": "z"}).doubts

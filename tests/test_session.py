@@ -5,6 +5,7 @@ import email
 import gzip
 import io
 import logging
+import pickle
 import re
 import shutil
 import socket
@@ -20,10 +21,12 @@ from pathlib import Path
 import pytest
 from loopback import Loopback, Reply
 
-from harvester.errors import BadSettings, Malformed, Refused, SourceError, Throttled, Unreachable
+from harvester.emulator.app import Emulator
+from harvester.emulator.server import serve
+from harvester.errors import BadSettings, Malformed, Refused, SourceError, Throttled, TimedOut, Truncated, Unreachable
 from harvester.session import Client, Clock, Credentials, DryRun, Event, Interrupted, Service, body
 from harvester.session.pace import Pacer, backoff
-from harvester.session.verdict import complaint, retry_after
+from harvester.session.verdict import Answer, complaint, judge, retry_after
 from harvester.source import Http, Pace
 
 SHARED = Path(__file__).parents[2] / "shared" / "fixtures"
@@ -325,6 +328,121 @@ def test_retry_after_holds_every_thread_that_asks_the_host(server, client, clock
     client.session(service(server.url)).get("q")
     assert moments[0] == began
     assert moments[1] >= began + 30
+
+
+@pytest.mark.parametrize(
+    ("status", "headers", "body", "wait"),
+    [
+        (429, {}, b'{"detail":"Request was throttled. Expected available in 12 seconds."}', 12.0),
+        (429, {}, b'{"detail":"Request was throttled. Expected available in 3 minutes."}', 180.0),
+        (429, {"X-RateLimit-Remaining": "0", "X-RateLimit-Reset": "44"}, b"", 44.0),
+        (429, {"x-rate-limit-reset": "17"}, b'{"id_code":429,"id_message":"Too Many Requests"}', 17.0),
+        (429, {"Retry-After": "9", "X-RateLimit-Reset": "44"}, b"", 9.0),
+        (403, {"X-RateLimit-Remaining": "0", "RateLimit-Reset": "5"}, b"", 5.0),
+        (403, {}, b'{"message":"Request limit exceeded. Either wait an hour, or see the documentation."}', None),
+        (503, {}, b"<html><body><h1>Too many connections</h1></body></html>", None),
+    ],
+)
+def test_services_ask_to_wait_in_many_ways(status, headers, body, wait):
+    answer = Answer(status, {name.lower(): value for name, value in headers.items()}, body)
+    trouble = judge(answer, "demo: host", patience=3600)
+    assert isinstance(trouble.error, Throttled)
+    assert (trouble.wait, trouble.error.retry_after, trouble.undone) == (wait, wait, True)
+
+
+def test_a_reset_as_a_moment_is_measured_by_the_servers_own_clock():
+    headers = {"x-ratelimit-reset": "1700000030", "date": "Tue, 14 Nov 2023 22:13:20 GMT"}
+    assert judge(Answer(429, headers, b""), "demo", patience=60).wait == 30.0
+
+
+@pytest.mark.parametrize("value", ["soon", "-1", "1e9", "9" * 400, ""])
+def test_a_reset_that_cannot_be_read_is_none(value):
+    assert judge(Answer(429, {"x-ratelimit-reset": value}, b""), "demo", patience=60).wait is None
+
+
+@pytest.mark.parametrize(("status", "error"), [(403, Refused), (503, Unreachable)])
+def test_a_plain_403_or_503_asks_nobody_to_wait(status, error):
+    trouble = judge(Answer(status, {"x-ratelimit-remaining": "7"}, b"Just a moment..."), "demo", patience=60)
+    assert isinstance(trouble.error, error)
+
+
+def test_being_asked_to_wait_without_a_figure_holds_all_who_ask_the_host(server, client, clock):
+    server.script("/q", Reply(status=429), Reply(CSV))
+    http, starts = client.session(service(server.url)), []
+    hold = http._pacer.hold
+    http._pacer.hold = lambda seconds: (starts.append(seconds), hold(seconds))
+    http.get("q")
+    assert starts == [0.5]
+
+
+@pytest.mark.parametrize(
+    ("reply", "kind", "word"),
+    [
+        (Reply(reset=True), Unreachable, "unreachable"),
+        (Reply(status=502), Unreachable, "unreachable"),
+        (Reply(status=504), TimedOut, "timeout"),
+        (Reply(CSV, delay=5), TimedOut, "timeout"),
+        (Reply(CSV, truncate=4), Truncated, "truncated"),
+        (Reply(gzip.compress(CSV)[:-9], headers={"Content-Encoding": "gzip"}), Truncated, "truncated"),
+        (Reply(status=429), Throttled, "throttled"),
+        (Reply(status=401), Refused, "refused"),
+        (Reply(status=404), Malformed, "malformed"),
+    ],
+)
+def test_every_failure_has_its_class(server, client, reply, kind, word):
+    server.script("/q", reply)
+    with pytest.raises(SourceError) as caught:
+        client.session(service(server.url, timeout_s=0.1, retries=1)).get("q")
+    assert (type(caught.value), caught.value.kind) == (kind, word)
+    assert caught.value.outcome == ("postponed" if kind is Throttled else "failed")
+
+
+def test_an_error_survives_a_process_border_with_all_that_is_known():
+    error = pickle.loads(pickle.dumps(Throttled("later", "busy", "wait", retry_after=7.0)))
+    assert (error.lines(), error.retry_after) == (["later", "busy", "wait"], 7.0)
+
+
+def test_no_host_sees_more_than_its_pace_from_threads_and_services_together():
+    app = Emulator(latency=0.05)
+    with serve(app) as running, Client() as client, ThreadPoolExecutor(12) as pool:
+        official = "https://irsa.ipac.caltech.edu/"
+        base = f"{running.url}/irsa.ipac.caltech.edu/"
+        lookup, photometry = (
+            client.session(Service(name, base, Pace(rate, 3), official)) for name, rate in (("lookup", 60), ("photometry", 40))
+        )
+        list(pool.map(lambda n: (lookup if n % 2 else photometry).get("nowhere", accept=(404,)), range(60)))
+    (count,) = app.counts.by_host.values()
+    assert (count.requests, count.most_at_once) == (60, 3)
+    assert count.most_per_second <= 40 + 3, "those under way when the second began may arrive late"
+
+
+def test_each_request_of_a_redirect_keeps_the_pace(server, client, clock):
+    server.script("/a", Reply(status=302, headers={"Location": "/b"}))
+    server.script("/b", Reply(status=302, headers={"Location": "/q"}))
+    server.script("/q", Reply(CSV))
+    client.session(service(server.url, pace=Pace(per_second=4, at_once=1))).get("a")
+    assert clock.slept == [0.25, 0.25]
+
+
+@pytest.mark.parametrize(("date", "ahead"), [("Sat, 01 Jan 2000 00:00:00 GMT", -8e8), ("Fri, 01 Jan 2100 00:00:00 GMT", 2e9)])
+def test_a_service_whose_clock_is_off_is_noticed(server, http, date, ahead):
+    server.script("/q", Reply(CSV, headers={"Date": date}))
+    http.get("q")
+    assert http.clock_ahead / ahead > 1
+
+
+def test_a_connection_that_died_while_the_machine_slept_is_made_anew(server, http, clock):
+    server.script("/q", Reply(CSV, truncate=len(CSV)), Reply(CSV))
+    http.get("q")
+    assert server.is_idle()
+    clock.time += 8 * 3600
+    assert (http.get("q").body, len(server.seen), clock.slept) == (CSV, 2, [])
+
+
+def test_the_date_of_a_cached_answer_says_nothing_of_clocks(server, http):
+    server.script("/q", Reply(CSV, headers={"Date": "Sat, 01 Jan 2000 00:00:00 GMT", "Age": "60"}))
+    http.get("q")
+    assert http.clock_ahead is None
 
 
 @pytest.mark.parametrize("value", ["", "soon", "-5", "1e400", "nan", "inf", "٣"])
@@ -733,9 +851,9 @@ def test_the_loggers_of_httpx_stay_audible_to_others(caplog, client):
 
 def test_one_line_is_logged_for_each_request(server, http, caplog):
     server.script("/q", Reply(status=503), Reply(CSV))
-    with caplog.at_level(logging.DEBUG, logger="harvester.session"):
+    with caplog.at_level(logging.INFO, logger="harvester.session"):
         http.get("q", ID="1")
-    lines = [record.getMessage() for record in caplog.records if record.levelno == logging.DEBUG]
+    lines = [record.getMessage() for record in caplog.records if hasattr(record, "request")]
     assert [line.rpartition(" bytes, ")[0] for line in lines] == [
         "demo: 127.0.0.1 GET /q: HTTP 503, 0",
         "demo: 127.0.0.1 GET /q: HTTP 200, 13",

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import math
 import os
+import stat
 import tomllib
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
@@ -19,7 +20,7 @@ from harvester.errors import BadSettings
 APP = "harvester"
 PREFIX = "HARVESTER_"
 TOP = {"store": str, "contact": str, "sources": dict, "services": dict}
-KNOWN_VARIABLES = ("HARVESTER_STORE", "HARVESTER_CONTACT", "HARVESTER_CONFIG")
+KNOWN_VARIABLES = ("HARVESTER_STORE", "HARVESTER_CONTACT", "HARVESTER_CONFIG", "HARVESTER_LOG_FILE")
 OF_TESTS = "HARVESTER_TEST_"
 SECRETS = ("_token", "_password", "_user", "_key")
 OF_SERVICE = {"base_url": str, "radius": (int, float), "timeout": (int, float), "per_second": (int, float), "at_once": int}
@@ -70,7 +71,8 @@ def read_settings(
     named_store = store or environ.get(f"{PREFIX}STORE") or ("" if simulated else merged.get("store"))
     place = named_store or str(default_store(simulated=simulated))
     services = {name: _service(name, table) for name, table in merged["services"].items()}
-    return Settings(place, merged.get("contact", ""), services, tuple(origins), tuple(_doubts(environ)))
+    doubts = (*_doubts(environ), *_exposed(merged["services"]))
+    return Settings(place, merged.get("contact", ""), services, tuple(origins), doubts)
 
 
 def default_store(*, simulated: bool) -> Path:
@@ -135,7 +137,7 @@ def _environment(merged: dict[str, Any], environ: Mapping[str, str]) -> None:
             merged["services"].setdefault(words.removesuffix(f"_{key}"), {})[key] = _number(variable, value) if key != "base_url" else value
         elif words.endswith(SECRETS):
             service, _, secret = words.rpartition("_")
-            merged["services"].setdefault(service, {}).setdefault("secrets", {})[secret] = value
+            merged["services"].setdefault(service, {}).setdefault("secrets", {})[secret] = value.strip()
 
 
 def _number(variable: str, value: str) -> float:
@@ -153,6 +155,14 @@ def _doubts(environ: Mapping[str, str]) -> Iterator[tuple[str, ...]]:
         if ours and variable not in KNOWN_VARIABLES and not variable.lower().endswith(endings):
             near = get_close_matches(variable, KNOWN_VARIABLES, n=1)
             yield (f"{variable} means nothing.", f"Did you mean {near[0]}?" if near else "", "See configs/harvester.toml.")
+
+
+def _exposed(services: Mapping[str, Mapping[str, Any]]) -> Iterator[tuple[str, ...]]:
+    """Yield a message for each file of a secret that others on this machine may read."""
+    for name, table in services.items():
+        for key, path in table.items():
+            if key.endswith(FILE_OF) and os.name == "posix" and Path(path).expanduser().stat().st_mode & stat.S_IRWXO:
+                yield (f"{name}: others on this machine may read the secret in '{path}'.", f"Keep them out: chmod 600 {path}")
 
 
 def _checked(name: str, key: str, value: Any) -> Any:

@@ -13,14 +13,19 @@
     │   └── ResolverDown           1
     ├── SourceError                1   one visit failed; the others go on
     │   ├── Unreachable            1   no answer, or a server error, after every retry
+    │   │   ├── TimedOut           1   silence, or an answer that never came to its end
+    │   │   ├── Truncated          1   an answer that ended too early, every time
+    │   │   └── Resting            1   not asked: the host has just failed too often
     │   ├── Throttled              1   the service asked us to wait
+    │   ├── Pending                1   a remote job is not done yet
     │   ├── Refused                4   credentials missing or not accepted
     │   ├── Malformed              1   an answer that is not what the service documents
     │   └── BrokenSource           1   a plug-in that cannot be imported
     ├── StoreError                 1
     │   ├── StoreTooNew            1
     │   └── WrongKind              2   simulated and real data never mix
-    └── ExportError                1
+    ├── ExportError                1
+    └── CronError                  1   the timetable cannot be read or written
 
 A message says what happened, why, and what to do next, in three lines at most. It never holds a secret.
 """
@@ -54,9 +59,9 @@ class HarvesterError(Exception):
         super().__init__(what)
         self.what, self.why, self.hint = what, why, hint
 
-    def __reduce__(self) -> tuple[type[HarvesterError], tuple[str, str, str]]:
-        """Survive a process border: all three parts are arguments."""
-        return type(self), (self.what, self.why, self.hint)
+    def __reduce__(self) -> tuple[type[HarvesterError], tuple[str, str, str], dict[str, object]]:
+        """Survive a process border, with all that is known."""
+        return type(self), (self.what, self.why, self.hint), vars(self)
 
     def lines(self) -> list[str]:
         """Return the one to three lines that the user reads."""
@@ -117,25 +122,55 @@ class ResolverDown(ResolveError):
 
 
 class SourceError(HarvesterError):
-    """One visit failed. `kind` is the word in the Outcome and in the store."""
+    """One visit failed. `kind` is the word in the Outcome and in the store; `outcome` the kind of Outcome that it makes.
+
+    `retry_after`: seconds after which asking again makes sense, where the service or the session said so.
+    """
 
     kind: ClassVar[str] = "bug"
-
-
-class Unreachable(SourceError):
-    """No usable answer after every retry: connection, timeout or a server error."""
-
-    kind = "unreachable"
-
-
-class Throttled(SourceError):
-    """The service asked us to wait longer than a run should (HTTP 429 or 503 with Retry-After)."""
-
-    kind = "throttled"
+    outcome: ClassVar[str] = "failed"
 
     def __init__(self, what: str, why: str = "", hint: str = "", *, retry_after: float | None = None) -> None:
         super().__init__(what, why, hint)
         self.retry_after = retry_after
+
+
+class Unreachable(SourceError):
+    """No usable answer after every retry: connection or a server error."""
+
+    kind = "unreachable"
+
+
+class TimedOut(Unreachable):
+    """The service stayed silent, or took longer than it may, at every try."""
+
+    kind = "timeout"
+
+
+class Truncated(Unreachable):
+    """An answer came, but its end was lost on the way, at every try."""
+
+    kind = "truncated"
+
+
+class Resting(Unreachable):
+    """Not asked at all: the host failed so often in a row that it is left alone for a while (see `session.breaker`)."""
+
+    outcome = "postponed"
+
+
+class Throttled(SourceError):
+    """The service asked us to wait longer than a run should (HTTP 429, or a 403 or 503 that means the same)."""
+
+    kind = "throttled"
+    outcome = "postponed"
+
+
+class Pending(SourceError):
+    """A remote job is accepted and not done; a later run takes its answer. No failure: `retry_after` says when to look again."""
+
+    kind = ""
+    outcome = "pending"
 
 
 class Refused(SourceError):
@@ -178,3 +213,7 @@ class WrongKind(StoreError):
 
 class ExportError(HarvesterError):
     """The file asked for cannot be written."""
+
+
+class CronError(HarvesterError):
+    """The user's crontab or timer cannot be read or written; what was there is still there."""

@@ -102,6 +102,11 @@ def read_members(payload: Payload, *required: str) -> Iterator[tuple[str, pa.Tab
         raise _malformed(payload, f"the zip archive is broken or cut off ({error})") from error
 
 
+def columns_of(payload: Payload) -> tuple[str, ...]:
+    """Return the names of all columns of a table or an archive of tables, in their order; none of an empty body. Raises Malformed."""
+    return tuple(dict.fromkeys(name for _, table in read_members(payload) for name in table.column_names))
+
+
 def require(table: pa.Table, *names: str, payload: Payload | None = None) -> None:
     """Raise Malformed, naming them, if columns are missing; `payload` is the answer that lacks them."""
     missing = [name for name in names if name not in table.column_names]

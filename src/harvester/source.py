@@ -14,12 +14,13 @@ from __future__ import annotations
 import ast
 import sys
 from abc import ABC, abstractmethod
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from difflib import get_close_matches
 from importlib.metadata import EntryPoint, entry_points
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, ClassVar, Protocol
+from string import Formatter
+from typing import TYPE_CHECKING, Any, ClassVar, NoReturn, Protocol
 
 from harvester.errors import BrokenSource, UnknownSource
 from harvester.passbands import Passband, passbands
@@ -31,7 +32,20 @@ if TYPE_CHECKING:
 
     from harvester.payload import Payload
 
-__all__ = ["Description", "Http", "Pace", "Query", "Source", "TimeSystem", "describe", "find", "load", "registered"]
+__all__ = [
+    "Credential",
+    "Description",
+    "Http",
+    "Pace",
+    "Query",
+    "Source",
+    "TimeSystem",
+    "describe",
+    "find",
+    "layouts",
+    "load",
+    "registered",
+]
 
 GROUP = "harvester.sources"
 
@@ -60,6 +74,11 @@ class Query:
         (target,) = self.targets
         return target
 
+    @classmethod
+    def at(cls, ra: float, dec: float, radius: float = 1.5, *, since: float | None = None, until: float | None = None) -> Query:
+        """Return the question about one place, as a source's `example` is."""
+        return cls((Target("example", ra, dec),), radius, since, until)
+
 
 class Http(Protocol):
     """What `fetch` may use of a session: every request is paced, retried, limited in size, and kept as a Payload without secrets."""
@@ -67,11 +86,47 @@ class Http(Protocol):
     def get(self, path: str, **params: Any) -> Payload:
         """GET a path below the source's base URL (or an absolute URL); a list value repeats its parameter."""
 
-    def post(self, path: str, *, data: Mapping[str, Any] | None = None, **params: Any) -> Payload:
-        """POST a form."""
+    def post(self, path: str, *, data: Mapping[str, Any] | None = None, idempotent: bool = True, **params: Any) -> Payload:
+        """POST a form. One that is not `idempotent` is repeated only when the service has certainly done nothing yet."""
 
     def wait(self, seconds: float) -> None:
         """Wait, interruptibly, for a service that has to be polled."""
+
+    def job(self, submit: Callable[[str], str], find: Callable[[str], str | None] | None = None, *, name: str = "") -> str:
+        """Return the service's id (or URL) of the job that answers this query; submitted once, however many runs ask.
+
+        `submit(tag)` posts the question (with `idempotent=False`) and returns the id. Where an earlier run was killed before it learnt the id,
+        `find(tag)` looks for the job among the service's own and returns its id or None; without it the question is submitted again. `tag` is
+        a word to leave with the service for that purpose. A query that needs several jobs names them.
+        """
+
+    def pending(self, why: str, seconds: float) -> NoReturn:
+        """End this visit: the job is not done. The next run from `seconds` on will be given the same id by `job`. Raises Pending."""
+
+    def done(self) -> None:
+        """Say that the jobs of this query are over, though it may still fail: a next `job` submits anew.
+
+        Where all went well there is no need: the jobs of an answered query are struck off when its answer is stored.
+        """
+
+
+@dataclass(frozen=True, slots=True)
+class Credential:
+    """What a service wants to see before it answers: one `header` or query `param`, and how to come by it.
+
+    `value` names the secrets in braces: "Token {token}", "{key}", or "Basic {user}:{password}", which is sent as HTTP demands. A secret
+    TOKEN of source atlas is the variable HARVESTER_ATLAS_TOKEN, or the file that token_file names. `how` tells where to get one.
+    """
+
+    value: str
+    how: str
+    header: str = ""
+    param: str = ""
+
+    @property
+    def secrets(self) -> tuple[str, ...]:
+        """The names of the secrets in `value`."""
+        return tuple(name for _, name, _, _ in Formatter().parse(self.value) if name)
 
 
 class Source(ABC):
@@ -89,7 +144,11 @@ class Source(ABC):
     scatter: ClassVar[float] = 0.0
     """Ids whose positions lie within this many arcseconds of one another are one thing on the sky (a survey with several ids per star)."""
     cadence: ClassVar[float | None] = 1.0
-    """Days between updates; None for a fixed release."""
+    """Days between updates; None for a fixed release, which is asked for once."""
+    release: ClassVar[str] = ""
+    """The survey's release that it serves, where it has releases: after a change everything is asked for again."""
+    lookback: ClassVar[float] = 30.0
+    """Days before the newest known epoch from which an update of an incremental source asks: points come late, and are reprocessed."""
     pace: ClassVar[Pace] = Pace()
     timeout: ClassVar[float] = 60.0
     """Seconds that the service may stay silent."""
@@ -99,8 +158,10 @@ class Source(ABC):
     """How it can be asked: "cone", "ids", "names"."""
     incremental: ClassVar[bool] = False
     """Whether `since` and `until` are honoured by the service."""
-    credentials: ClassVar[tuple[str, ...]] = ()
-    """Names of the secrets that it needs from settings."""
+    credentials: ClassVar[tuple[Credential, ...]] = ()
+    """What it must show before it is answered."""
+    example: ClassVar[Query | None] = None
+    """A small question to which the service certainly has photometry: `harvest sources check` asks it."""
     serves_alerts: ClassVar[bool] = False
     retired: ClassVar[str] = ""
     """For a service that is gone: what to use instead."""
@@ -169,6 +230,24 @@ def describe(entry: EntryPoint) -> Description:
         raise _broken(entry, str(error)) from error
     title, _, rest = docstring.partition("\n")
     return Description(entry.name, package(entry), title.rstrip("."), _facts(rest))
+
+
+def layouts(entry: EntryPoint) -> list[tuple[str, ...]]:
+    """Return the columns that a source's recordings have, in each layout that is known; empty if nobody wrote them down.
+
+    They stand beside the source's file in `<module>.columns.txt`, a name a line, layouts apart by an empty line;
+    `python -m harvester.testing recordings` writes them.
+    """
+    try:
+        text = columns_file(entry).read_text("utf-8")
+    except OSError:
+        return []
+    return [tuple(block.split("\n")) for block in text.strip().split("\n\n") if block]
+
+
+def columns_file(entry: EntryPoint) -> Path:
+    """Return where a source's columns are written down. Raises OSError when the source's own file is not there."""
+    return _file(entry.module).with_suffix(".columns.txt")
 
 
 def package(entry: EntryPoint) -> str:

@@ -27,9 +27,9 @@ import pyarrow.csv as pa_csv
 
 from harvester.delivery import deliver, with_bjd_tdb
 from harvester.errors import Malformed
-from harvester.payload import Payload, SkyObject
+from harvester.payload import Payload, SkyObject, columns_of
 from harvester.schema import SCHEMA, SURVEY_COLUMNS
-from harvester.source import Source, describe, find, load
+from harvester.source import Source, columns_file, describe, find, layouts, load
 from harvester.target import Target
 
 __all__ = [
@@ -39,6 +39,7 @@ __all__ = [
     "test_a_recording_becomes_its_expected_table",
     "test_an_empty_body_is_an_empty_table",
     "test_normalise_is_pure",
+    "test_the_columns_of_the_recordings_are_written_down",
     "test_the_file_tells_what_an_astronomer_needs",
     "test_the_source_declares_what_the_core_needs",
 ]
@@ -93,6 +94,13 @@ class Recording:
             )
         return rows.sort_by([("filter", "ascending"), ("time", "ascending"), ("observation_id", "ascending")])
 
+    def columns(self) -> tuple[str, ...] | None:
+        """Return the columns that the service sent, None for a body that is neither a table nor an archive of tables, or empty."""
+        try:
+            return columns_of(self.payload) or None
+        except Malformed:
+            return None
+
 
 def recordings(folder: Path) -> Iterator[Recording]:
     """Yield every recording below a folder of recordings."""
@@ -124,6 +132,11 @@ def test_normalise_is_pure(recording: Recording) -> None:
     assert str(first.to_pylist()) == str(source.normalise(payload).to_pylist())
     assert set(first.column_names) <= set(SURVEY_COLUMNS)
     assert payload == recording.payload
+
+
+def test_the_columns_of_the_recordings_are_written_down(recording: Recording) -> None:
+    seen = recording.columns()
+    assert seen is None or seen in layouts(find(recording.source)), "python -m harvester.testing recordings"
 
 
 def test_a_damaged_body_is_refused_or_gives_no_wrong_row(recording: Recording) -> None:
@@ -194,6 +207,16 @@ def _regenerate(folder: Path) -> None:
         table = recording.table()
         pa_csv.write_csv(table, recording.expected, pa_csv.WriteOptions(quoting_style="needed"))
         sys.stdout.write(f"{recording.expected}: {table.num_rows} rows\n")
+    for name in sorted({recording.source for recording in recordings(folder)}):
+        _write_columns(name, [recording.columns() for recording in recordings(folder) if recording.source == name])
+
+
+def _write_columns(name: str, seen: list[tuple[str, ...] | None]) -> None:
+    """Write the columns of a source's recordings beside its file, for `harvest sources check` to compare a live answer with."""
+    path, blocks = columns_file(find(name)), dict.fromkeys("\n".join(columns) for columns in seen if columns)
+    if blocks:
+        path.write_text("\n\n".join(blocks) + "\n", "utf-8")
+        sys.stdout.write(f"{path}: {len(blocks)} layouts\n")
 
 
 if __name__ == "__main__":

@@ -34,9 +34,14 @@ def lines(rows: int):
 
 def python_of(environment: Path) -> str:
     """Return the peer's Python; its environment is made where it is missing."""
+    return environment_with((REQUIREMENT,), environment)
+
+
+def environment_with(requirements: tuple[str, ...], environment: Path) -> str:
+    """Return the Python of an environment with these packages, which is made where it is missing."""
     python = environment / "bin" / "python"
     if not python.exists():
-        sys.stderr.write(f"making an environment for {REQUIREMENT} in {environment} ...\n")
+        sys.stderr.write(f"making an environment for {', '.join(requirements)} in {environment} ...\n")
         venv.create(environment, with_pip=True)
-        subprocess.run([str(python), "-m", "pip", "install", "-q", "--disable-pip-version-check", REQUIREMENT], check=True)
+        subprocess.run([str(python), "-m", "pip", "install", "-q", "--disable-pip-version-check", *requirements], check=True)
     return str(python)

@@ -20,12 +20,15 @@ from harvester.errors import UsageError
 @click.option(
     "--fault", "faults", multiple=True, metavar="SERVICE:FAULT[=VALUE][:WHEN]", help="Misbehave: irsa:429:0.2 strikes one in five."
 )
+@click.option("--seed", type=int, default=1, show_default=True, help="Which requests a rate strikes follows from it.")
+@click.option("--latency", type=click.FloatRange(min=0), default=0.0, metavar="SECONDS", help="Added to every answer.")
 @click.option("--recordings", metavar="FOLDER", help="Replay recorded answers (FOLDER/index.toml) before the simulated ones.")
 @click.option("--list-faults", is_flag=True, help="Explain the faults there are.")
-def command(app: App, /, port: int, faults: Sequence[str], recordings: str | None, list_faults: bool) -> None:
+def command(app: App, /, port: int, faults: Sequence[str], seed: int, latency: float, recordings: str | None, list_faults: bool) -> None:
     """Serve the simulated sky on this machine until Ctrl-C.
 
     Each service answers below its own host's name, such as http://127.0.0.1:8765/gea.esac.esa.int/tap-server/tap/sync.
+    http://127.0.0.1:8765/_emulator/counts tells how politely each was asked.
     """
     from harvester.emulator import faults as known
     from harvester.emulator.app import Emulator
@@ -37,7 +40,8 @@ def command(app: App, /, port: int, faults: Sequence[str], recordings: str | Non
         return
     recorded = read_recordings(Path(recordings)) if recordings else ()
     try:
-        with serve(Emulator(faults=known.Faults.parse(faults), recordings=recorded), port) as server:
+        emulator = Emulator(faults=known.Faults.parse(faults, seed=seed), recordings=recorded, latency=latency)
+        with serve(emulator, port) as server:
             render.lines([server.url])
             sys.stdout.flush()
             with suppress(KeyboardInterrupt):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -10,16 +10,15 @@ import click
 from harvester.cli import render
 from harvester.cli.choice import chosen_sources, read_wanted, resolved
 from harvester.cli.options import App, define, interval_options, source_option, target_option
-from harvester.errors import ExitStatus, StoreError
+from harvester.cli.outcomes import Tally, show
+from harvester.cli.stopping import finished, heard, max_time_option
+from harvester.errors import ExitStatus, StoreError, UsageError
 from harvester.target import Target
 
 if TYPE_CHECKING:
-    from harvester.harvest import Outcome, Task
+    from harvester.harvest import Outcome, Stop, Task
     from harvester.session import Client
     from harvester.store import Store
-
-COLUMNS = ("source", "target", "outcome", "filter", "new", "revised", "total")
-NUMBERS = ("new", "revised", "total")
 
 
 @define("fetch")
@@ -29,16 +28,18 @@ NUMBERS = ("new", "revised", "total")
     "--radius", type=click.FloatRange(min=0.01, max=3600), metavar="ARCSEC", help="Radius of the search.  [default: the source's own]"
 )
 @interval_options
+@click.option("--failed-of", metavar="RUN", help="Ask again for what a run did not get: its number, last, or last-1.")
+@max_time_option
 @click.option("-n", "--dry-run", is_flag=True, help="Print the requests, send none, store nothing.")
 def command(
     app: App,
     /,
     sources: Sequence[str],
     targets: Sequence[str],
-    radius: float | None,
-    since: float | None,
-    until: float | None,
+    failed_of: str | None,
+    max_time: float | None,
     dry_run: bool,
+    **asked: float | None,
 ) -> int:
     """Get photometry now, store it, say what was new.
 
@@ -46,145 +47,80 @@ def command(
     harvest fetch --source gaia_dr3 --source ztf_dr --target "RR Lyr"
     harvest fetch --target 291.3663,+42.7844
     harvest fetch --target @targets.csv
+    harvest fetch --failed-of last
     """  # noqa: D301 - \b is click's
-    from harvester.harvest import plan
+    from harvester.harvest import Stop, plan
 
+    stop = Stop(max_time)
+    if failed_of is not None:
+        return _once_more(app, failed_of, sources, stop, dry_run=dry_run, other=[*targets, *filter(None, asked.values())])
     names = chosen_sources(sources)
     wanted = read_wanted(targets)
+
+    def tasks_of(found: Sequence[Target]) -> list[Task]:
+        return plan(found, names, app.settings, **asked)
+
     if dry_run:
-        return _rehearse(app, names, wanted, radius, since, until)
+        return _rehearse(app, wanted, tasks_of)
     store, client = app.store(create=True), app.client()
     found, unknown = resolved(app, wanted, store, client)
-    tasks = plan(found, names, app.settings, radius=radius, since=since, until=until)
-    outcomes = _run(app, tasks, store, client) if tasks else []
     if app.json:
         render.objects(unknown)
-    report(app, outcomes, len(unknown), store.place)
-    return status(outcomes, len(unknown))
+    return _fetched(app, tasks_of(found), store, client, stop, unknown=len(unknown))
 
 
-def _run(app: App, tasks: Sequence[Task], store: Store, client: Client) -> list[Outcome]:
-    """Do the tasks; print each Outcome as it comes, but for a person, who gets one table at the end."""
-    from harvester.harvest import run
+def _once_more(app: App, run: str, sources: Sequence[str], stop: Stop, *, dry_run: bool, other: Sequence[Any]) -> int:
+    """Ask again for what a run did not get, as it was asked then."""
+    from harvester.harvest import again
 
+    if other:
+        raise UsageError(
+            "--failed-of asks what was asked before.", hint="It goes with --source, not with --target, --radius, --since or --until."
+        )
+    store = app.store(insist=True)
+    number, missed = store.timetable.unanswered(run)
+    names = chosen_sources(sources or [row["source"] for row in missed]) if sources or missed else []
+    tasks = again(store, [row for row in missed if row["source"] in names], app.settings)
+    if not tasks:
+        if not app.quiet:
+            render.say(f"Nothing failed in run {number}." if not missed else f"Nothing failed in run {number} at {', '.join(sources)}.")
+        return ExitStatus.DONE
+    if dry_run:
+        return _rehearse(app, [], lambda _: tasks)
+    return _fetched(app, tasks, store, app.client(), stop)
+
+
+def _fetched(app: App, tasks: Sequence[Task], store: Store, client: Client, stop: Stop, *, unknown: int = 0) -> int:
+    """Do the tasks; print each Outcome as it comes, but for a person, who gets one table at the end. Return the exit status."""
+    from harvester.harvest import carry_out
+
+    tally, waiting = Tally(), []
+    planned = sum(len(task.targets) for task in tasks)
     live = app.json or not (app.quiet or render.at_terminal())
-    seen: list[Outcome] = []
-    with render.progress(sum(len(task.targets) for task in tasks), "harvesting", quiet=app.quiet or app.json) as step:
+    with render.progress(planned, "harvesting", quiet=app.quiet or app.json) as step, heard(stop):
 
         def told(outcome: Outcome) -> None:
             step(f"{outcome.source} {outcome.target}")
             if live:
-                show(app, [outcome], header=not seen)
-            seen.append(outcome)
+                show([outcome], json=app.json, header=not tally.total)
+            elif not app.quiet:
+                waiting.append(outcome)
+            tally.add(outcome)
 
-        outcomes = run(tasks, store, client, app.settings, command=app.command_line(store), on_outcome=told)
-    if not live and not app.quiet:
-        show(app, outcomes)
-    return outcomes
-
-
-def show(app: App, outcomes: Sequence[Outcome], *, header: bool = True) -> None:
-    """Print Outcomes: JSON objects, a table at a terminal, tab-separated rows elsewhere."""
-    if app.json:
-        render.objects([as_object(outcome) for outcome in outcomes])
-        return
-    rows = [row for outcome in outcomes for row in rows_of(outcome)]
-    if render.at_terminal():
-        render.table(rows, COLUMNS, right=NUMBERS)
-    else:
-        render.tab_separated(rows, COLUMNS, header=header)
+        if tasks:
+            carry_out(tasks, store, client, app.settings, command=app.command_line(store), on_outcome=told, stop=stop)
+    if waiting:
+        show(waiting, json=False)
+    tally.report(store.place, unknown=unknown, quiet=app.quiet)
+    return finished(stop, planned - tally.total, tally.status(unknown=unknown), again="the same command again, or: harvest update")
 
 
-def report(app: App, outcomes: Sequence[Outcome], unknown: int, place: str) -> None:
-    """Say what failed or deserves a look, and how it went in all."""
-    for outcome in outcomes:
-        if not outcome.succeeded:
-            render.problem("error" if outcome.kind == "failed" else "warning", _complaint(outcome))
-        elif outcome.message and not app.quiet:
-            render.say(f"{outcome.source}: {outcome.target}: {outcome.message}.")
-    if not app.quiet:
-        render.say(summary(outcomes, unknown, place))
-
-
-def rows_of(outcome: Outcome) -> list[dict[str, Any]]:
-    """Return a row per filter, or one without a filter where nothing came."""
-    head = {
-        "source": outcome.source,
-        "target": outcome.target,
-        "outcome": outcome.kind if not outcome.error else f"{outcome.kind}: {outcome.error}",
-    }
-    by_filter = outcome.counts.by_filter
-    if not by_filter:
-        return [head]
-    return [
-        {**head, "filter": name, "new": part.new, "revised": part.revised, "total": part.total} for name, part in sorted(by_filter.items())
-    ]
-
-
-def as_object(outcome: Outcome) -> dict[str, Any]:
-    """Return an Outcome as it stands in JSON."""
-    counts = outcome.counts
-    return {
-        "target": outcome.target,
-        "source": outcome.source,
-        "outcome": outcome.kind,
-        "error": outcome.error,
-        "message": outcome.message,
-        "new": counts.new,
-        "revised": counts.revised,
-        "known": counts.known,
-        "known_elsewhere": counts.known_elsewhere,
-        "quarantined": counts.quarantined,
-        "filters": {
-            name: {"new": part.new, "revised": part.revised, "total": part.total} for name, part in sorted(counts.by_filter.items())
-        },
-        "neighbours": outcome.neighbours,
-        "ambiguous": outcome.ambiguous,
-        "seconds": round(outcome.seconds, 3),
-    }
-
-
-def summary(outcomes: Sequence[Outcome], unknown: int, place: str) -> str:
-    """Return the last line: what failed, how much was new, and where it lies."""
-    new, revised, held = (sum(getattr(outcome.counts, name) for outcome in outcomes) for name in ("new", "revised", "quarantined"))
-    bad = unknown + sum(not outcome.succeeded for outcome in outcomes)
-    words = [f"{bad} of {unknown + len(outcomes)} did not succeed"] if bad else []
-    words += [f"{new} new point{'s' * (new != 1)}"] if new or bad else ["Nothing new"]
-    words += [f"{revised} revised"] if revised else []
-    words += [f"{held} in quarantine"] if held else []
-    return f"{', '.join(words)}. Store: {render.shortened(place)}"
-
-
-def status(outcomes: Sequence[Outcome], unknown: int) -> int:
-    """Return the exit status: 0 all done; 1 a bug, or nothing succeeded; 3 some did, or was put off; 4 only credentials stood in the way."""
-    bad = [outcome for outcome in outcomes if not outcome.succeeded]
-    if not bad and not unknown:
-        return ExitStatus.DONE
-    if any(outcome.error == "bug" for outcome in bad):
-        return ExitStatus.FAILED
-    if not unknown and all(outcome.error == "refused" for outcome in bad):
-        return ExitStatus.CREDENTIALS
-    partly = len(bad) < len(outcomes) or any(outcome.kind in ("suspicious", "postponed") for outcome in bad)
-    return ExitStatus.PARTIAL if partly else ExitStatus.FAILED
-
-
-def _complaint(outcome: Outcome) -> list[str]:
-    lines = outcome.message.splitlines() or [outcome.kind]
-    head = lines[0] if lines[0].startswith(outcome.source) else f"{outcome.source}: {lines[0]}"
-    kept = {"postponed": " (postponed)", "suspicious": " (suspicious; what was stored before stays)"}.get(outcome.kind, "")
-    return [f"{outcome.target}: {head}{kept}", *lines[1:3]]
-
-
-def _rehearse(
-    app: App, names: Sequence[str], wanted: Sequence[Target | str], radius: float | None, since: float | None, until: float | None
-) -> int:
+def _rehearse(app: App, wanted: Sequence[Target | str], tasks_of: Callable[[list[Target]], Iterable[Task]]) -> int:
     """Print the requests that a fetch would begin with."""
-    from harvester.harvest import first_requests, plan
+    from harvester.harvest import first_requests
 
-    def tasks_of(targets: list[Target]) -> list[Task]:
-        return plan(targets, names, app.settings, radius=radius, since=since, until=until)
-
-    render.lines(first_requests(wanted, tasks_of, _existing(app), app.settings))
+    for line in first_requests(wanted, tasks_of, _existing(app), app.settings):
+        render.lines([line])
     render.say("Nothing was sent. Further requests depend on the answers.")
     return ExitStatus.DONE
 

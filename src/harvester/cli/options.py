@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import os
 import re
 import sys
 from collections.abc import Callable, Iterator
@@ -10,6 +11,7 @@ from contextlib import ExitStack
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from functools import cached_property, wraps
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -34,6 +36,7 @@ class App:
 
     said: dict[str, Any] = field(default_factory=dict)
     opened: ExitStack = field(default_factory=ExitStack)
+    logs: dict[str, ExitStack] = field(default_factory=dict)
 
     @property
     def json(self) -> bool:
@@ -57,15 +60,18 @@ class App:
         from harvester.config import read_settings
 
         settings = read_settings(store=self.said.get("store"), config=self.said.get("config"), simulated=self.emulated)
+        _hide_secrets(settings)
         for doubt in (*settings.doubts, *_unknown_services(settings)):
             problem("warning", doubt)
         return self._pointed_at_emulator(settings) if self.emulated else settings
 
-    def store(self, *, create: bool = False) -> Store:
-        """Open the store. `create`: make it if it is not there, and insist on its kind (real or simulated); else take it as it is."""
+    def store(self, *, create: bool = False, insist: bool = False) -> Store:
+        """Open the store. `create`: make it if it is not there; with it or with `insist` its kind (real or simulated) must be this command's."""
         from harvester.store import Store
 
-        store = self.opened.enter_context(Store.open(self.settings.store, simulated=self.emulated if create else None, create=create))
+        store = self.opened.enter_context(
+            Store.open(self.settings.store, simulated=self.emulated if create or insist else None, create=create)
+        )
         if self.emulated and not store.simulated:
             raise WrongKind(
                 f"the store '{store.place}' is real.", hint="--emulate goes with a store of its own: leave --store out, or name another."
@@ -90,9 +96,21 @@ class App:
 
         return self.opened.enter_context(serve(Emulator()))
 
+    def listen(self, name: str, value: Any) -> None:
+        """Let the log be heard: on the terminal (`verbose`, how loud) or in a file (`log_file`); what was said last holds."""
+        from harvester.logs import to_file, to_terminal
+
+        if name in self.logs:
+            self.logs.pop(name).close()
+        log = to_file(Path(value)) if name == "log_file" else to_terminal(logging.DEBUG if value > 1 else logging.INFO)
+        self.logs[name] = ExitStack()
+        self.logs[name].enter_context(log)
+
     def close(self) -> None:
-        """Close everything that was opened, last first."""
+        """Close everything that was opened, last first, and the logs at the very end."""
         self.opened.close()
+        for log in self.logs.values():
+            log.close()
 
     def _pointed_at_emulator(self, settings: Settings) -> Settings:
         from harvester.harvest import base_urls
@@ -104,6 +122,15 @@ class App:
             for name, url in base_urls().items()
         }
         return replace(settings, services={**settings.services, **services})
+
+
+def _hide_secrets(settings: Settings) -> None:
+    """Keep the secrets of this invocation out of its logs."""
+    from harvester.logs import hide, secrets_of
+
+    services = settings.services.values()
+    secrets = [secret for service in services for secret in service.secrets.values()]
+    hide.learn(secrets_of(settings.store, secrets, [service.base_url or "" for service in services], os.environ))
 
 
 def _unknown_services(settings: Settings) -> Iterator[tuple[str, ...]]:
@@ -138,6 +165,7 @@ def COMMON() -> list[click.Parameter]:  # noqa: N802 - a fresh copy of a constan
         option("--json", is_flag=True, help="One JSON object a line on standard output."),
         option("-q", "--quiet", is_flag=True, help="Silent when all goes well."),
         option("-v", "--verbose", count=True, help="Say every request (-v) and more (-vv)."),
+        option("--log-file", metavar="FILE", envvar="HARVESTER_LOG_FILE", help="Write a log, a JSON object a line; rotates at 10 MB."),
     ]
 
 
@@ -163,7 +191,7 @@ def target_option(**attributes: Any) -> Callable[[Any], Any]:
 
 def source_option(**attributes: Any) -> Callable[[Any], Any]:
     """Declare --source, several times, completed from the registered names."""
-    return click.option("--source", "-s", "sources", multiple=True, metavar="NAME", shell_complete=_complete_source, **attributes)
+    return click.option("--source", "-s", "sources", multiple=True, metavar="NAME", shell_complete=complete_source, **attributes)
 
 
 def interval_options(function: Any) -> Any:
@@ -179,7 +207,8 @@ def cut_options(function: Any) -> Any:
     return source_option(help="Only what came from these sources.")(filters(interval_options(function)))
 
 
-def _complete_source(ctx: click.Context, param: click.Parameter, incomplete: str) -> list[str]:
+def complete_source(ctx: click.Context, param: click.Parameter, incomplete: str) -> list[str]:
+    """Return the registered names that begin like that."""
     from harvester.source import registered
 
     return [name for name in registered() if name.startswith(incomplete)]
@@ -209,9 +238,8 @@ def as_moment(ctx: click.Context, param: click.Parameter, value: str | None) -> 
 
 
 def _keep(ctx: click.Context, param: click.Parameter, value: Any) -> None:
-    """Note what was said, before or after the command's name; -v takes effect at once."""
+    """Note what was said, before or after the command's name; -v and --log-file take effect at once."""
     if value and param.name:
         ctx.ensure_object(App).said[param.name] = value
-    if value and param.name == "verbose":
-        logging.basicConfig(level=logging.INFO, format="%(asctime)s %(name)s %(message)s")
-        logging.getLogger("harvester").setLevel(logging.DEBUG if value > 1 else logging.INFO)
+    if value and param.name in {"verbose", "log_file"}:
+        ctx.ensure_object(App).listen(param.name, value)

@@ -92,7 +92,7 @@ def replay(app: App, /, targets: Sequence[str], sources: Sequence[str], **when: 
 
 def replayed(app: App, store: Store, what: Chosen) -> int:
     """Replay payloads, print what changed, and return the exit status."""
-    from harvester.cli.fetch import report, show, status
+    from harvester.cli.outcomes import Tally, show
     from harvester.replay import replay
 
     outcomes = replay(store, what, command=app.command_line(store))
@@ -100,9 +100,12 @@ def replayed(app: App, store: Store, what: Chosen) -> int:
         render.say("Nothing to read again. What there is: harvest payloads list")
         return ExitStatus.DONE
     if app.json or not app.quiet:
-        show(app, outcomes)
-    report(app, outcomes, 0, store.place)
-    return status(outcomes, 0)
+        show(outcomes, json=app.json)
+    tally = Tally()
+    for outcome in outcomes:
+        tally.add(outcome)
+    tally.report(store.place, quiet=app.quiet)
+    return tally.status()
 
 
 @define("prune")

@@ -3,14 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from dataclasses import asdict
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from harvester.cli import render
-from harvester.cli.options import COMMON, App, define, source_option
-from harvester.errors import BrokenSource
+from harvester.cli.options import COMMON, App, complete_source, define, source_option
+from harvester.errors import BrokenSource, ExitStatus
 from harvester.source import Source, describe, find, load, registered
+
+if TYPE_CHECKING:
+    from harvester.health import Checkup
+
+CHECKED = ("source", "state", "rows", "columns", "credentials", "clock", "seconds")
 
 
 @click.group("sources", params=COMMON())
@@ -42,6 +48,52 @@ def show(app: App, /, sources: Sequence[str]) -> None:
         render.facts([("source", name), ("what", about.title), ("package", about.package), *words, *_facts(source)], as_json=app.json)
 
 
+@define("check")
+@click.argument("names", nargs=-1, metavar="[NAME]...", shell_complete=complete_source)
+def check(app: App, /, names: Sequence[str]) -> int:
+    """Ask each source a small question: does it answer as it did when it was recorded, are we let in, are the clocks right.
+
+    Exit status: 0 all are well, 1 none is, 3 some are not, 4 only credentials stand in the way.
+    """
+    from harvester.health import check as checked
+
+    client, found = app.client(), []
+    for name in names or registered():
+        found.append(checked(name, client, app.settings))
+        _report(app, found[-1], header=len(found) == 1)
+    return _status(found)
+
+
+def _report(app: App, found: Checkup, *, header: bool) -> None:
+    """Print a line of data; say what is wrong."""
+    row = asdict(found) | {"seconds": round(found.seconds, 3), "well": found.is_well}
+    if app.json:
+        render.objects([row])
+    elif not (app.quiet and found.is_well):
+        clock = "" if found.clock_ahead is None else f"{found.clock_ahead:+.0f} s"
+        render.tab_separated([row | {"clock": clock, "columns": _drift(found)}], CHECKED, header=header)
+    if found.lines and not (app.quiet and found.is_well):
+        render.problem("warning" if found.is_well or found.state in {"suspicious", "unknown", "postponed"} else "error", found.lines)
+    if found.clock_is_off:
+        words = f"{found.source}: its clock is {abs(found.clock_ahead or 0):.0f} s {'ahead of' if (found.clock_ahead or 0) > 0 else 'behind'} ours."
+        render.problem("warning", [words, "If other services say the same, this machine's clock is wrong: set it (NTP)."])
+
+
+def _drift(found: Checkup) -> str:
+    if found.missing is None or found.added is None:
+        return ""
+    return " ".join([*(f"-{name}" for name in found.missing), *(f"+{name}" for name in found.added)]) or "unchanged"
+
+
+def _status(found: Sequence[Checkup]) -> int:
+    bad = [one for one in found if not one.is_well and one.state != "unknown"]
+    if not bad:
+        return ExitStatus.DONE
+    if all(one.state == "refused" for one in bad):
+        return ExitStatus.CREDENTIALS
+    return ExitStatus.PARTIAL if any(one.is_well for one in found) else ExitStatus.FAILED
+
+
 def _facts(source: Source) -> list[tuple[str, Any]]:
     system = source.time_system
     facts: list[tuple[str, Any]] = [
@@ -57,7 +109,8 @@ def _facts(source: Source) -> list[tuple[str, Any]]:
         ("targets per query", source.batch),
         ("cadence", "once per release" if source.cadence is None else f"every {source.cadence:g} days"),
         ("pace", f"{source.pace.per_second:g} requests a second, {source.pace.at_once} at once"),
-        ("credentials", list(source.credentials) or "none"),
+        ("credentials", [f"{one.header or one.param}: {one.value}" for one in source.credentials] or "none"),
+        *([("how to get them", source.credentials[0].how)] if source.credentials else []),
         ("service", source.base_url),
         ("cite", list(source.cite)),
         ("acknowledge", source.acknowledgement),
@@ -71,5 +124,5 @@ def _filters(source: Source) -> list[str]:
     return [f"{label(name, source.survey)} {band.system}" for name, band in source.bands().items()]
 
 
-for subcommand in (list_, show):
+for subcommand in (list_, show, check):
     command.add_command(subcommand)

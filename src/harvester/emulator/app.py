@@ -8,13 +8,15 @@ A service is a module of this package with
     METHODS optionally, route -> the methods that it takes; every other route takes GET, HEAD and POST
 
 A URL may begin with the real host as its first segment (/irsa.ipac.caltech.edu/cgi-bin/ZTF/...), which is exact, or leave it out: then
-the first service that has the path answers.
+the first service that has the path answers. GET /_emulator/counts tells how politely each host was asked; DELETE begins anew.
 """
 
 from __future__ import annotations
 
+import json
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass, field
 from http import HTTPStatus
 from importlib import import_module
@@ -22,6 +24,7 @@ from threading import Lock
 from typing import Any, Protocol
 from urllib.parse import parse_qsl
 
+from harvester.emulator.counts import Counts
 from harvester.emulator.faults import Faults
 from harvester.emulator.recordings import Recording
 from harvester.emulator.sky import Sky
@@ -29,6 +32,7 @@ from harvester.emulator.sky import Sky
 SERVICES = ("gaia", "irsa", "sesame", "simbad")
 FORM = "application/x-www-form-urlencoded"
 TAKEN = ("GET", "HEAD", "POST")
+COUNTS = "/_emulator/counts"
 
 
 class Clock(Protocol):
@@ -105,45 +109,80 @@ class _Route:
         return taken
 
 
-class Emulator:
-    """The WSGI application. `requests` lists (method, path, params) of all that was asked; clear it at will.
+@dataclass(frozen=True)
+class _Asked:
+    """A request as it came, before anybody knows which service takes it."""
 
-    `recordings` answer before the simulated services do.
+    method: str
+    host: str
+    path: str
+    prefix: str
+    params: tuple[tuple[str, str], ...]
+    headers: Mapping[str, str]
+    body: bytes
+    root: str
+    tail: str
+
+    def request(self, sky: Sky, memory: dict[str, Any], now: float) -> Request:
+        inside = self.path.removeprefix(self.prefix)
+        return Request(self.method, self.host, inside, self.params, self.headers, self.body, self.root, self.tail, sky, memory, now)
+
+
+class Emulator:
+    """The WSGI application. `requests` lists (method, path, params) of all that was asked; clear it at will. `counts` tells how politely.
+
+    `recordings` answer before the simulated services do. `latency` seconds are added to every answer, struck by a fault or not: one number
+    for all, or by service. `services` are further ones, modules or objects of the shape above.
     """
 
     def __init__(
-        self, sky: Sky | None = None, faults: Faults | None = None, clock: Clock = time, *, recordings: Sequence[Recording] = ()
+        self,
+        sky: Sky | None = None,
+        faults: Faults | None = None,
+        clock: Clock = time,
+        *,
+        recordings: Sequence[Recording] = (),
+        latency: float | Mapping[str, float] = 0.0,
+        services: Sequence[Any] = (),
     ) -> None:
         self.sky, self.faults, self.clock = sky or Sky(), faults or Faults(), clock
-        self.recordings = list(recordings)
+        self.recordings, self.latency = list(recordings), latency
         self.requests: list[tuple[str, str, tuple[tuple[str, str], ...]]] = []
-        services = [import_module(f"{__package__}.{name}") for name in SERVICES]
-        self._routes = [_Route(service, path, handler) for service in services for path, handler in service.ROUTES.items()]
-        self._memory: dict[str, dict[str, Any]] = {service.NAME: {} for service in services}
+        self.counts = Counts()
+        every = [*(import_module(f"{__package__}.{name}") for name in SERVICES), *services]
+        self._routes = [_Route(service, path, handler) for service in every for path, handler in service.ROUTES.items()]
+        self._memory: dict[str, dict[str, Any]] = {service.NAME: {} for service in every}
         self._counting = Lock()
 
     def __call__(self, environ: dict[str, Any], start_response: StartResponse) -> Iterable[bytes]:
-        """Answer one request, with whatever fault is due."""
+        """Answer one request, with whatever fault is due. It is counted as under way until the last piece of its body goes out."""
         method, path, params, body = _received(environ)
+        if path == COUNTS:
+            return _send(self._counted(method), method, start_response)
         route, tail, prefix = self._find(path)
         with self._counting:
             self.requests.append((method, path, params))
-        recorded = next((recording for recording in self.recordings if recording.answers(path, params)), None)
+        host = prefix.removeprefix("/") or (route.service.HOSTS[0] if route else "")
+        with ExitStack() as counted:
+            counted.enter_context(self.counts.counted(host))
+            authority = environ.get("HTTP_HOST") or f"{environ['SERVER_NAME']}:{environ['SERVER_PORT']}"
+            root = f"{environ['wsgi.url_scheme']}://{authority}{prefix}"
+            asked = _Asked(method, host, path, prefix, params, _headers(environ), body, root, tail)
+            pieces = self._reply(route, asked, start_response)
+            return _until_taken(pieces, counted.pop_all()) if asked.method != "HEAD" else pieces
+
+    def _reply(self, route: _Route | None, asked: _Asked, start_response: StartResponse) -> Iterable[bytes]:
+        self._be_late(route)
+        method = asked.method
+        recorded = next((recording for recording in self.recordings if recording.answers(asked.path, asked.params)), None)
         if recorded:
             return _send(Response(recorded.body.read_bytes(), recorded.content_type, recorded.status), method, start_response)
         if route is None:
             return _send(Response(self._known().encode(), status=404), method, start_response)
         if method not in route.methods:
-            return _send(
-                Response(b"method not allowed\n", status=405, headers=(("Allow", ", ".join(route.methods)),)), method, start_response
-            )
-        inside = path.removeprefix(prefix)
-        host = prefix.removeprefix("/") or route.service.HOSTS[0]
-        authority = environ.get("HTTP_HOST") or f"{environ['SERVER_NAME']}:{environ['SERVER_PORT']}"
-        root = f"{environ['wsgi.url_scheme']}://{authority}{prefix}"
-        memory = self._memory[route.service.NAME]
-        request = Request(method, host, inside, params, _headers(environ), body, root, tail, self.sky, memory, self.clock.time())
-        return self._answer(route, request, start_response)
+            allowed = (("Allow", ", ".join(route.methods)),)
+            return _send(Response(b"method not allowed\n", status=405, headers=allowed), method, start_response)
+        return self._answer(route, asked.request(self.sky, self._memory[route.service.NAME], self.clock.time()), start_response)
 
     def _answer(self, route: _Route, request: Request, start_response: StartResponse) -> Iterable[bytes]:
         fault = self.faults.next_for(route.service.NAME)
@@ -152,6 +191,17 @@ class Emulator:
         broken = fault.strike(lambda: _plain(route.handler(request)), self.clock.sleep)
         start_response(_status_line(broken.status), broken.headers)
         return [] if request.method == "HEAD" else broken.body
+
+    def _be_late(self, route: _Route | None) -> None:
+        name = route.service.NAME if route else ""
+        seconds = self.latency.get(name, 0.0) if isinstance(self.latency, Mapping) else self.latency
+        if seconds:
+            self.clock.sleep(seconds)
+
+    def _counted(self, method: str) -> Response:
+        if method == "DELETE":
+            self.counts.clear()
+        return Response(json.dumps(self.counts.as_objects()).encode(), "application/json")
 
     def _find(self, path: str) -> tuple[_Route | None, str, str]:
         """Return the route of a path, its tail, and the host segment that stood before it."""
@@ -167,6 +217,17 @@ class Emulator:
     def _known(self) -> str:
         lines = [f"/{route.service.HOSTS[0]}{route.path}" for route in self._routes]
         return "\n".join(["The emulator has no such path. It knows:", *lines, ""])
+
+
+def _until_taken(pieces: Iterable[bytes], counted: ExitStack) -> Iterator[bytes]:
+    """Pass a body on. The request has ended just before its last piece goes out: with it, the client may ask again."""
+    last = b""
+    with counted:
+        for piece in pieces:
+            if last:
+                yield last
+            last = piece
+    yield last
 
 
 def _received(environ: dict[str, Any]) -> tuple[str, str, tuple[tuple[str, str], ...], bytes]:

@@ -67,6 +67,7 @@ class _Handler(BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
     server_version = "harvester-emulator"
     timeout = IDLE_SECONDS
+    disable_nagle_algorithm = True  # head and body are two writes: the second must not wait for the first to be acknowledged
     application: Application
 
     def do_GET(self) -> None:
@@ -118,7 +119,10 @@ class _Handler(BaseHTTPRequestHandler):
         """Send the head of the answer and return the length that it promises."""
         status, headers = self._head
         code, _, phrase = status.partition(" ")
-        self.send_response(int(code), phrase)
+        self.send_response_only(int(code), phrase)
+        self.send_header("Server", self.server_version)
+        if not any(name == "Date" for name, _ in headers):
+            self.send_header("Date", self.date_time_string())
         for name, value in headers:
             self.send_header(name, value)
         self.end_headers()

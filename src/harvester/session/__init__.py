@@ -1,16 +1,20 @@
 """Sessions: the one road to the network.
 
-    client.py    Client and Session: what is tried again, kept, shown           ask.py      one request
-    wire.py      one attempt over httpx, the only module that imports it        body.py     a body while it arrives
-    bridge.py    the same road for the requests library (astroquery, pyvo)      verdict.py  what an answer means
-    pace.py      politeness, waiting, the clock                                 service.py  addresses, limits, credentials
+    client.py    Client: what the threads of a process share                     ask.py      one request
+    session.py   Session: what is tried again, kept, shown                       body.py     a body while it arrives
+    wire.py      one attempt over httpx, the only module that imports it         verdict.py  what an answer means
+    bridge.py    the same road for the requests library (astroquery, pyvo)       service.py  addresses, limits, credentials
+    pace.py      politeness, waiting, the clock                                  breaker.py  leaving a host alone that fails
+    errand.py    remote jobs: submitted once, however many runs ask
 
 https only, always verified; http for this machine alone. Proxies of the environment are used, but never for this machine. No cookies are
 kept.
 """
 
-from harvester.session.client import Client, DryRun, Event, Session
+from harvester.session.client import Client
+from harvester.session.errand import Errand
 from harvester.session.pace import Clock, Interrupted
 from harvester.session.service import Credentials, Service
+from harvester.session.session import DryRun, Event, Session
 
-__all__ = ["Client", "Clock", "Credentials", "DryRun", "Event", "Interrupted", "Service", "Session"]
+__all__ = ["Client", "Clock", "Credentials", "DryRun", "Errand", "Event", "Interrupted", "Service", "Session"]

@@ -18,7 +18,7 @@ from urllib3 import HTTPHeaderDict, HTTPResponse
 from harvester.session.verdict import TRANSIENT
 
 if TYPE_CHECKING:
-    from harvester.session.client import Session
+    from harvester.session.session import Session
     from harvester.session.verdict import Answer
 
 OURS = frozenset({"user-agent", "accept-encoding", "connection", "host", "content-length", "transfer-encoding", "cookie"})

@@ -42,7 +42,10 @@ class Clock:
         return self._stopped.is_set()
 
     def now(self) -> float:
-        """Return seconds since an arbitrary moment; never goes back."""
+        """Return seconds since an arbitrary moment; never goes back.
+
+        Setting the machine's clock neither hurries nor stalls anybody, and while the machine sleeps no time passes (on Linux): who waited waits on.
+        """
         return time.monotonic()
 
     def sleep(self, seconds: float) -> None:
@@ -84,11 +87,15 @@ class Pacer:
         """Wait until one more request is polite; the block is that request, body included. Raises Interrupted."""
         self._enter()
         try:
-            while (delay := self._claim()) > 0:
-                self._clock.sleep(delay)
+            self.step()
             yield
         finally:
             self._leave()
+
+    def step(self) -> None:
+        """Wait until another start is polite; within a turn, for each further request that it takes (a redirect). Raises Interrupted."""
+        while (delay := self._claim()) > 0:
+            self._clock.sleep(delay)
 
     def _enter(self) -> None:
         with self._free:

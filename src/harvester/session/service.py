@@ -31,13 +31,14 @@ HEADER_VALUE = re.compile(r"[\x21-\x7e]([\x20-\x7e]*[\x21-\x7e])?")
 
 @dataclass(frozen=True)
 class Credentials:
-    """What a service wants to see before it answers: `headers` and query `params`, by name.
+    """What a service wants to see before it answers: `headers` and query `params`, by name. `secrets` are what they were made of.
 
     Raises BadSettings for a header that HTTP cannot carry, such as a token read with the end of its line.
     """
 
     headers: Mapping[str, str] = field(default_factory=dict, repr=False)
     params: Mapping[str, str] = field(default_factory=dict, repr=False)
+    secrets: tuple[str, ...] = field(default=(), repr=False)
 
     def __post_init__(self) -> None:
         for name, value in self.headers.items():
@@ -68,7 +69,7 @@ class Credentials:
     @cached_property
     def _words(self) -> tuple[str, ...]:
         """Longest first, so that no part is hidden before the whole."""
-        values = [*self.headers.values(), *self.params.values()]
+        values = [*self.headers.values(), *self.params.values(), *self.secrets]
         values += [value.split(" ", 1)[1] for value in self.headers.values() if " " in value]
         values += [part for value in self.headers.values() for part in _of_basic(value)]
         forms = {
@@ -87,7 +88,8 @@ class Service:
     `base_url` is where it stands (settings may say a mirror or the emulator), `official_url` where its manual says: absolute URLs below the
     latter are sent to the former, and its host is the one that is paced. A user and password in `base_url` become Basic authentication.
     Times are in seconds: `timeout_s` of silence, `total_timeout_s` for one answer; `max_wait_s` is the longest Retry-After that is waited
-    for. `max_bytes` counts the decoded body. Raises BadSettings for a URL that is not https, but for http on this machine itself.
+    for. `max_bytes` counts the decoded body. `remedy` tells whom the service refuses what to do. Raises BadSettings for a URL that is not
+    https, but for http on this machine itself.
     """
 
     name: str
@@ -100,6 +102,7 @@ class Service:
     max_bytes: int = 512 * MIB
     retries: int = 4
     credentials: Credentials = Credentials()
+    remedy: str = ""
 
     def __post_init__(self) -> None:
         parts = _parts(self.name, self.base_url)

@@ -14,12 +14,13 @@ from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from typing import TYPE_CHECKING, Any
 
-from harvester.errors import Malformed, Refused, SourceError, Throttled, Unreachable
+from harvester.errors import Malformed, Refused, SourceError, Throttled, TimedOut, Unreachable
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
 TRANSIENT = frozenset({408, 429, 502, 503, 504})
+OUT_OF_TIME = frozenset({408, 504})
 ONCE_MORE = 500
 LOOKED_AT = 65_536
 LONGEST_COMPLAINT = 200
@@ -30,6 +31,15 @@ UNSEEN = re.compile(r"<!--.*?-->|<(script|style|head)\b.*?</\1\s*>", re.IGNORECA
 TITLE = re.compile(r"<title[^>]*>(.*?)</title>", re.IGNORECASE | re.DOTALL)
 BLOCK = re.compile(r"</?(?:p|h[1-6]|div|li|ul|ol|br|hr|table|tr|pre|body|html)\b[^>]*>", re.IGNORECASE)
 TAG = re.compile(r"<!\[CDATA\[|\]\]>|<[^>]*>")
+PLAIN_SECONDS = re.compile(r"\d+(\.\d*)?", re.ASCII)
+TOO_MANY = re.compile(
+    r"too many (requests|connections|queries)|(rate|request)s?[- ]limit|limit exceeded|throttled|quota exceeded|slow down", re.IGNORECASE
+)
+AVAILABLE_IN = re.compile(r"available in (\d{1,6}) (second|minute|hour)", re.IGNORECASE)
+SECONDS_OF = {"second": 1.0, "minute": 60.0, "hour": 3600.0}
+REMAINING = ("x-ratelimit-remaining", "x-rate-limit-remaining", "ratelimit-remaining")
+RESET = ("x-ratelimit-reset", "x-rate-limit-reset", "ratelimit-reset")
+UNIX_TIME, LONGEST_NUMBER = 1e9, 15
 JSON_WORDS = ("message", "detail", "error", "errors", "msg", "title", "description", "reason")
 
 
@@ -57,18 +67,20 @@ class Trouble:
     undone: bool = False
 
 
-def judge(answer: Answer, who: str, *, patience: float, clean: Callable[[str], str] = str) -> Trouble | None:
+def judge(answer: Answer, who: str, *, patience: float, clean: Callable[[str], str] = str, remedy: str = "") -> Trouble | None:
     """Return None for a success (2xx), or what is wrong.
 
     `who` names source and host; `patience` is the longest Retry-After (s) that is waited for; `clean` takes secrets out of the service's
-    own words.
+    own words; `remedy` tells whom the service refuses what to do.
     """
     if 200 <= answer.status < 300:
         return None
-    why, wait = clean(complaint(answer.body)), retry_after(answer.headers)
-    if answer.status == 429 or (answer.status in {403, 503} and wait is not None):
-        return _throttled(answer.status, who, why, wait=wait, patience=patience)
-    return _failed(answer.status, who, why)
+    said = complaint(answer.body)
+    if _asks_to_wait(answer, said):
+        waits = (retry_after(answer.headers), _in_words(said), _reset(answer.headers))
+        wait = next((wait for wait in waits if wait is not None), None)
+        return _throttled(answer, who, clean(said), wait=wait, patience=patience)
+    return _failed(answer.status, who, clean(said), remedy)
 
 
 def retry_after(headers: Mapping[str, str]) -> float | None:
@@ -77,14 +89,23 @@ def retry_after(headers: Mapping[str, str]) -> float | None:
     It may be a number, or an HTTP date, which is compared with the server's own Date where it tells one: our clock may be wrong.
     """
     value = headers.get("retry-after", "").strip()
-    if re.fullmatch(r"\d+(\.\d*)?", value, re.ASCII):
+    if PLAIN_SECONDS.fullmatch(value):
         seconds = float(value)
         return seconds if math.isfinite(seconds) else None
-    then = _moment(value)
+    then = moment(value)
     if then is None:
         return None
-    now = _moment(headers.get("date", "")) or datetime.now(UTC)
+    now = moment(headers.get("date", "")) or datetime.now(UTC)
     return max((then - now).total_seconds(), 0.0)
+
+
+def moment(value: str) -> datetime | None:
+    """Return an HTTP date, or None where the text is none."""
+    try:
+        read = parsedate_to_datetime(value)
+    except ValueError:
+        return None
+    return read if read.tzinfo else read.replace(tzinfo=UTC)
 
 
 def complaint(body: bytes) -> str:
@@ -99,16 +120,49 @@ def complaint(body: bytes) -> str:
     return line if len(line) <= LONGEST_COMPLAINT else f"{line[: LONGEST_COMPLAINT - 1]}…"
 
 
-def _throttled(status: int, who: str, why: str, *, wait: float | None, patience: float) -> Trouble:
-    asked = "" if wait is None else f", Retry-After {wait:.0f} s"
-    hint = "Try again later." if wait is None else f"Try again in {_span(wait)}."
-    error = Throttled(f"{who} asked us to wait (HTTP {status}{asked}).", why, hint, retry_after=wait)
+def span(seconds: float) -> str:
+    """Return seconds as people say them, rounded up."""
+    if seconds < 120:
+        return f"{math.ceil(seconds)} s"
+    return f"{math.ceil(seconds / 60)} min" if seconds < 7200 else f"{math.ceil(seconds / 3600)} h"
+
+
+def _throttled(answer: Answer, who: str, why: str, *, wait: float | None, patience: float) -> Trouble:
+    asked = "" if wait is None else f", {'Retry-After' if 'retry-after' in answer.headers else 'for'} {wait:.0f} s"
+    hint = "Try again later." if wait is None else f"Try again in {span(wait)}."
+    error = Throttled(f"{who} asked us to wait (HTTP {answer.status}{asked}).", why, hint, retry_after=wait)
     return Trouble(error, tries=0 if wait is not None and wait > patience else None, wait=wait, undone=True)
 
 
-def _failed(status: int, who: str, why: str) -> Trouble:
+def _asks_to_wait(answer: Answer, said: str) -> bool:
+    """Whether it is 429, or what some services send in its place: 403 or 503 that says so, by its headers or in words."""
+    if answer.status not in {403, 503}:
+        return answer.status == 429
+    spent = any(answer.headers.get(name, "").strip().lower() in {"0", "exceeded"} for name in REMAINING)
+    return retry_after(answer.headers) is not None or spent or bool(TOO_MANY.search(said))
+
+
+def _in_words(said: str) -> float | None:
+    """Return the seconds that a sentence asks for ("Expected available in 12 seconds."), or None."""
+    found = AVAILABLE_IN.search(said)
+    return float(found[1]) * SECONDS_OF[found[2].lower()] if found else None
+
+
+def _reset(headers: Mapping[str, str]) -> float | None:
+    """Return the seconds until the allowance of requests is renewed, or None. Some services write a moment (Unix time) instead."""
+    value = next((headers[name].strip() for name in RESET if name in headers), "")
+    if not PLAIN_SECONDS.fullmatch(value) or len(value) > LONGEST_NUMBER:
+        return None
+    seconds = float(value)
+    now = moment(headers.get("date", "")) or datetime.now(UTC)
+    return seconds if seconds < UNIX_TIME else max(seconds - now.timestamp(), 0.0)
+
+
+def _failed(status: int, who: str, why: str, remedy: str) -> Trouble:
     if status in {401, 403}:
-        return Trouble(Refused(f"{who} refused us (HTTP {status}).", why, "Check the credentials of this source in the settings."))
+        return Trouble(
+            Refused(f"{who} refused us (HTTP {status}).", why, remedy or "Check the credentials of this source in the settings.")
+        )
     if status in TRANSIENT:
         return Trouble(_unreachable(status, who, why), tries=None)
     if status >= 500:
@@ -117,21 +171,8 @@ def _failed(status: int, who: str, why: str) -> Trouble:
 
 
 def _unreachable(status: int, who: str, why: str) -> Unreachable:
-    return Unreachable(f"{who} failed (HTTP {status}).", why, "The service may be down; try again later.")
-
-
-def _span(seconds: float) -> str:
-    if seconds < 120:
-        return f"{math.ceil(seconds)} s"
-    return f"{math.ceil(seconds / 60)} min" if seconds < 7200 else f"{math.ceil(seconds / 3600)} h"
-
-
-def _moment(value: str) -> datetime | None:
-    try:
-        moment = parsedate_to_datetime(value)
-    except ValueError:
-        return None
-    return moment if moment.tzinfo else moment.replace(tzinfo=UTC)
+    kind = TimedOut if status in OUT_OF_TIME else Unreachable
+    return kind(f"{who} failed (HTTP {status}).", why, "The service may be down; try again later.")
 
 
 def _from_json(text: str) -> str:

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 
 import httpx
 
-from harvester.errors import Malformed, Unreachable
+from harvester.errors import Malformed, TimedOut, Truncated, Unreachable
 from harvester.session.body import ACCEPTED, Body, BodyError, too_large
 from harvester.session.pace import Interrupted
 from harvester.session.service import DEFAULT_PORT, is_loopback, with_params
@@ -47,11 +47,14 @@ _sending: ContextVar[bool] = ContextVar("_sending", default=False)
 
 
 class LostError(Exception):
-    """An attempt without an answer. `again`: another may succeed; `undone`: the service certainly did nothing yet."""
+    """An attempt without an answer. `again`: another may succeed; `undone`: the service certainly did nothing yet.
 
-    def __init__(self, why: str, *, again: bool = True, undone: bool = False) -> None:
+    `kind` is the error that it becomes when nothing helps.
+    """
+
+    def __init__(self, why: str, kind: type[Unreachable], *, again: bool, undone: bool) -> None:
         super().__init__(why)
-        self.again, self.undone = again, undone
+        self.kind, self.again, self.undone = kind, again, undone
 
 
 class Wire:
@@ -111,38 +114,57 @@ class Wire:
 
 
 class Attempt:
-    """One attempt at a request of a service, redirects included. `tell` learns of the bytes received so far; `number` is for the log."""
+    """One attempt at a request of a service, redirects included.
 
-    def __init__(self, wire: Wire, service: Service, *, tell: Callable[[int], None], number: int) -> None:
-        self._wire, self._service, self._tell, self._number = wire, service, tell, number
+    `tell` learns of the bytes received so far, `step` waits until a further request is polite; `number` is for the log.
+    """
+
+    def __init__(
+        self, wire: Wire, service: Service, *, tell: Callable[[int], None], step: Callable[[], None] = lambda: None, number: int = 1
+    ) -> None:
+        self._wire, self._service, self._tell, self._step, self._number = wire, service, tell, step, number
         self._deadline = wire.clock.now() + service.total_timeout_s
+        self._status: int | None = None
+        self._size = 0
 
     def run(self, ask: Ask) -> Answer:
         """Return the answer, whatever its status.
 
         Raises LostError when there is none; Malformed for a redirect that is not followed, an answer that is too large, or an address
-        where nothing is sent; Unreachable when the whole takes longer than `total_timeout_s`; Interrupted.
+        where nothing is sent; TimedOut when the whole takes longer than `total_timeout_s`; Interrupted.
         """
-        for _ in range(MOST_REDIRECTS + 1):
+        for hops_left in range(MOST_REDIRECTS, -1, -1):
             answer = self._hop(ask)
             if not (answer.location and ask.follow):
                 return answer
+            if hops_left:
+                self._step()
             ask = _redirected(ask, answer)
         raise Malformed(f"{self._service.who(ask.url)} redirected us more than {MOST_REDIRECTS} times.")
 
     def _hop(self, ask: Ask) -> Answer:
         url = self._wire.permitted(ask, self._service)
-        started, status, size = self._wire.clock.now(), "no answer", 0
+        started, self._status, self._size, lost = self._wire.clock.now(), None, 0, ""
         try:
             with self._translated(), self._opened(ask, url) as response:
-                status = f"HTTP {response.status_code}"
+                self._status = response.status_code
                 body = self._received(response)
-                size = len(body)
+        except Exception as error:
+            lost = str(error)
+            raise
         finally:
-            took = self._wire.clock.now() - started
-            where = self._service.credentials.scrub(f"{url.host} {ask.method} {url.path}")
-            log.debug("%s: %s: %s, %d bytes, %.2f s, try %d", self._service.name, where, status, size, took, self._number)
+            self._log(ask.method, url, self._wire.clock.now() - started, lost)
         return Answer(response.status_code, dict(response.headers), body, _location(response, self._service))
+
+    def _log(self, method: str, url: httpx.URL, seconds: float, lost: str) -> None:
+        """Say what became of a request: one line, and the same as fields for a log file."""
+        clean, name = self._service.credentials.scrub, self._service.name
+        status = "no answer" if self._status is None else f"HTTP {self._status}"
+        said = f"{clean(f'{url.host} {method} {url.path}')}: {status}, {self._size} bytes, {seconds:.2f} s, try {self._number}"
+        request: dict[str, object] = {"source": name, "host": clean(url.host), "method": method, "path": clean(url.path)}
+        request |= {"status": self._status, "bytes": self._size, "seconds": round(seconds, 3), "attempt": self._number}
+        request |= {"lost": clean(lost)} if lost else {}
+        log.info("%s: %s%s", name, said, f": {clean(lost)}" if lost else "", extra={"request": request})
 
     @contextmanager
     def _opened(self, ask: Ask, url: httpx.URL) -> Iterator[httpx.Response]:
@@ -169,7 +191,13 @@ class Attempt:
                 raise
             if isinstance(error, BodyError) and not error.damaged:
                 raise Malformed(f"{self._service.name}: the answer was not taken: {error}.") from None
-            raise LostError(self._service.credentials.scrub(_why(error)), again=_may_pass(error), undone=_is_undone(error)) from None
+            why = self._service.credentials.scrub(_why(error))
+            raise LostError(why, self._kind(error), again=_may_pass(error), undone=_is_undone(error)) from None
+
+    def _kind(self, error: Exception) -> type[Unreachable]:
+        if isinstance(error, httpx.TimeoutException) and not isinstance(error, httpx.ConnectTimeout):
+            return TimedOut
+        return Unreachable if self._status is None else Truncated
 
     def _received(self, response: httpx.Response) -> bytes:
         limit = self._service.max_bytes
@@ -178,6 +206,7 @@ class Attempt:
         body = Body(response.headers.get("content-encoding", ""), limit)
         for chunk in response.iter_raw():
             body.feed(chunk)
+            self._size = body.size
             self._tell(body.size)
             self._in_time(body.size)
         return body.whole()
@@ -185,7 +214,7 @@ class Attempt:
     def _in_time(self, size: int) -> None:
         if self._wire.clock.now() > self._deadline:
             seconds = self._service.total_timeout_s
-            raise Unreachable(
+            raise TimedOut(
                 f"{self._service.name}: the answer was not complete after {seconds:.0f} s ({size} bytes).", hint="Try again later."
             )
 

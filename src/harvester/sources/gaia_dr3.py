@@ -38,10 +38,10 @@ BAND_COLUMNS = "time flux flux_error mag rejected_by_variability other_flags".sp
 
 
 class GaiaDr3(Source):
-    survey = "GAIA_DR3"
-    base_url = "https://gea.esac.esa.int/"
+    survey, release, base_url = "GAIA_DR3", "DR3", "https://gea.esac.esa.int/"
     time_system = TimeSystem("jd-2455197.5", "tcb", "barycentre", sigma_s=1.0)
     radius, cadence, batch, pace, timeout = 1.5, None, 20, Pace(per_second=2, at_once=2), 120.0
+    example = Query.at(209.49829, 31.69454, radius=45)  # around Gaia-4
     cite = ("2016A&A...595A...1G", "2023A&A...674A...1G")
     acknowledgement = "This work has made use of data from the European Space Agency (ESA) mission Gaia, processed by the Gaia DPAC."
 

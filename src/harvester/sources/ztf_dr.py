@@ -31,11 +31,12 @@ KEPT_FLAGS = ("catflags", "field", "ccdid", "qid", "programid")
 
 
 class ZtfDr(Source):
-    survey = "ZTF_DR"
+    survey, release = "ZTF_DR", RELEASE
     base_url = "https://irsa.ipac.caltech.edu/"
     time_system = TimeSystem("mjd", "utc", "observatory", site="Palomar", stamp="start", sigma_s=0.5)
     radius, scatter, cadence, timeout, pace = 1.5, 0.7, 60.0, 300.0, Pace(per_second=2, at_once=2)
     incremental = True
+    example = Query.at(298.0025212, 29.8714918, since=58200, until=58300)  # object 686103400034440
     cite = ("2019PASP..131a8003M", "2019PASP..131a8002B")
     acknowledgement = "Based on observations obtained with the Samuel Oschin 48-inch Telescope at Palomar Observatory as part of ZTF."
 

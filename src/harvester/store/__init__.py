@@ -2,31 +2,72 @@
 
 from __future__ import annotations
 
+from importlib import import_module
 from typing import TYPE_CHECKING, Any, Self
 
 from sqlalchemy import select
 
 from harvester import __version__
-from harvester.store import check, copying, names, read, targets, upkeep, versions
-from harvester.store.archive import Archive, Chosen
-from harvester.store.check import Finding
+from harvester.store import versions
 from harvester.store.connection import Database
-from harvester.store.copying import Copied, Report, unheard
-from harvester.store.history import Past, State
-from harvester.store.read import Cut
-from harvester.store.run import Run, open_run
 from harvester.store.tables import LIGHT_CURVE, passband, source
 from harvester.store.visit import SUCCESSES, Counts, FilterCounts, Visit
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Iterable, Iterator, Mapping
     from contextlib import AbstractContextManager
+    from datetime import datetime
     from pathlib import Path
     from types import TracebackType
 
     import pyarrow as pa
 
+    from harvester.store import archive as _archive
+    from harvester.store import check as _check
+    from harvester.store import copying as _copying
+    from harvester.store import history as _history
+    from harvester.store import jobs as _jobs
+    from harvester.store import lock as _lock
+    from harvester.store import names as _names
+    from harvester.store import overview as _overview
+    from harvester.store import read as _read
+    from harvester.store import run as _run
+    from harvester.store import runs as _runs
+    from harvester.store import targets as _targets
+    from harvester.store import timetable as _timetable
+    from harvester.store import upkeep as _upkeep
+    from harvester.store.archive import Archive, Chosen
+    from harvester.store.check import Finding
+    from harvester.store.copying import Copied, Report
+    from harvester.store.history import Past, State
+    from harvester.store.jobs import StoredJobs
+    from harvester.store.read import Cut
+    from harvester.store.run import Run
+    from harvester.store.timetable import Timetable
+    from harvester.store.visit import Rhythm
     from harvester.target import Target
+else:
+
+    class _Late:
+        """A module of this folder that is imported when it is first used: `harvest status` need not wait for Arrow's functions."""
+
+        def __init__(self, name: str) -> None:
+            self._name = f"{__name__}.{name}"
+
+        def __getattr__(self, name: str) -> Any:
+            return getattr(import_module(self._name), name)
+
+    _archive, _check, _copying, _history, _jobs = map(_Late, ("archive", "check", "copying", "history", "jobs"))
+    _lock, _names, _overview, _read, _run = map(_Late, ("lock", "names", "overview", "read", "run"))
+    _runs, _targets, _timetable, _upkeep = map(_Late, ("runs", "targets", "timetable", "upkeep"))
+
+    def __getattr__(name: str) -> Any:
+        """Import a name of another module of this folder when it is first asked for."""
+        homes = {"Chosen": _archive, "Finding": _check, "Copied": _copying, "State": _history, "Cut": _read, "Run": _run}
+        if name in homes:
+            return getattr(homes[name], name)
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+
 
 __all__ = ["LIGHT_CURVE", "SUCCESSES", "Chosen", "Copied", "Counts", "Cut", "FilterCounts", "Finding", "Run", "State", "Store", "Visit"]
 
@@ -85,7 +126,7 @@ class Store:
 
     def run(self, command: str, version: str) -> AbstractContextManager[Run]:
         """Record one invocation; the Run that it gives takes the visits."""
-        return open_run(self._database, command, version)
+        return _run.open_run(self._database, command, version)
 
     def light_curve(self, name: str, cut: Cut | None = None, **cuts: Any) -> pa.Table:
         """Return the points of one target (LIGHT_CURVE), by filter and BJD_TDB; `cut`, or its fields as keywords, says which.
@@ -93,7 +134,7 @@ class Store:
         Raises StoreError for an unknown target.
         """
         with self._database.reading() as connection:
-            return next(read.light_curves(connection, [name], cut or Cut(**cuts)))
+            return next(_read.light_curves(connection, [name], cut or _read.Cut(**cuts)))
 
     def read(
         self, targets: Iterable[str] | None = None, cut: Cut | None = None, *, at: State | None = None, **cuts: Any
@@ -102,32 +143,65 @@ class Store:
 
         All are of one state of the store; memory is needed for one batch and one target at a time. Raises StoreError for an unknown name.
         """
-        chosen = cut or Cut(**cuts)
+        chosen = cut or _read.Cut(**cuts)
         if targets is None and at is None:
-            yield from read.batches(read.everything(self._database, chosen))
+            yield from _read.batches(_read.everything(self._database, chosen))
             return
         with self._database.reading() as connection:
-            yield from read.batches(read.light_curves(connection, targets, chosen, at))
+            yield from _read.batches(_read.light_curves(connection, targets, chosen, at))
+
+    @property
+    def timetable(self) -> Timetable:
+        """Whom to ask about what, and when."""
+        return _timetable.Timetable(self._database)
+
+    @property
+    def jobs(self) -> StoredJobs:
+        """The remote jobs that are under way."""
+        return _jobs.StoredJobs(self._database)
+
+    def alone(self, *, wait: bool = False) -> AbstractContextManager[bool]:
+        """Keep other updates of this store out while the block lasts (see `lock.alone`); gives False where one is at work already."""
+        return _lock.alone(self._database, wait=wait)
 
     @property
     def past(self) -> Past:
         """Earlier states, changes, and the origin of points."""
-        return Past(self._database)
+        return _history.Past(self._database)
 
     @property
     def archive(self) -> Archive:
         """The payloads as they came, and the rows in quarantine."""
-        return Archive(self._database)
+        return _archive.Archive(self._database)
 
     def status(self, names: Iterable[str] | None = None) -> list[dict[str, Any]]:
         """Return how every source does for every target that it was asked about (see `read.statuses`)."""
         with self._database.reading() as connection:
-            return read.statuses(connection, names)
+            return _read.statuses(connection, names)
+
+    def overview(self, rhythms: Mapping[str, Rhythm], now: datetime) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
+        """Return how every source stands, and what fails (see `overview.by_source` and `overview.troubles`); `rhythms` of what can be asked."""
+        with self._database.reading() as connection:
+            return _overview.by_source(connection, rhythms, now), _overview.troubles(connection)
+
+    def runs(self, limit: int | None = None) -> list[dict[str, Any]]:
+        """Return what was done, newest first (see `runs.listed`)."""
+        with self._database.reading() as connection:
+            return _runs.listed(connection, limit)
+
+    def visits(self, name: str) -> tuple[dict[str, Any], list[dict[str, Any]]]:
+        """Return a run, named by its number, last or last-1, and its visits (see `runs.listed` and `runs.visits`).
+
+        Raises StoreError if there is none.
+        """
+        with self._database.reading() as connection:
+            number = _runs.number(connection, name)
+            return _runs.one(connection, number), _runs.visits(connection, number)
 
     def watermarks(self, source_name: str) -> dict[str, float]:
         """Return the newest epoch (BJD_TDB, full Julian date) that a source delivered, by target name: where an update resumes."""
         with self._database.reading() as connection:
-            return read.watermarks(connection, source_name)
+            return _read.watermarks(connection, source_name)
 
     def filters(self) -> list[str]:
         """Return the filters that were ever delivered, in alphabetical order."""
@@ -142,43 +216,43 @@ class Store:
     def targets(self) -> list[Target]:
         """Return every target, in alphabetical order."""
         with self._database.reading() as connection:
-            return targets.load(connection)
+            return _targets.load(connection)
 
     def target(self, name: str) -> Target | None:
         """Return the target of that name or alias, None if there is none. Raises StoreError when several have it."""
         with self._database.reading() as connection:
-            found = targets.find(connection, name)
-            return None if found is None else targets.load(connection, [found])[0]
+            found = _targets.find(connection, name)
+            return None if found is None else _targets.load(connection, [found])[0]
 
     def points(self) -> dict[str, int]:
         """Return how many points every target has that has any, by name."""
         with self._database.reading() as connection:
-            return targets.points(connection)
+            return _targets.points(connection)
 
     def add_target(self, new: Target) -> bool:
         """Follow a target; return False for one whose name or alias is known: it keeps its name and position, and gains the new names."""
         with self._database.writing() as connection:
-            return targets.add(connection, new)[1]
+            return _targets.add(connection, new)[1]
 
     def move_target(self, changed: Target) -> None:
         """Give the target of that name another position or motion; the next visits compare every row again. Raises StoreError."""
         with self._database.writing() as connection:
-            targets.move(connection, targets.get(connection, changed.name), changed)
+            _targets.move(connection, _targets.get(connection, changed.name), changed)
 
     def remove_target(self, name: str, *, force: bool = False) -> int:
         """Stop following a target; return how many points went with it. Raises StoreError if there are any and `force` is not given."""
         with self._database.writing() as connection:
-            return targets.remove(connection, name, force=force)
+            return _targets.remove(connection, name, force=force)
 
     def cached_name(self, name: str) -> Target | None:
         """Return what a name was found to be, None if it was never looked up."""
         with self._database.reading() as connection:
-            return names.recall(connection, name)
+            return _names.recall(connection, name)
 
     def remember_name(self, name: str, found: Target) -> None:
         """Keep what a name was found to be, in place of an older answer."""
         with self._database.writing() as connection:
-            names.remember(connection, name, found)
+            _names.remember(connection, name, found)
 
     def about(self) -> dict[str, str]:
         """Return what an exported file should say of the data in it."""
@@ -187,25 +261,25 @@ class Store:
     def info(self) -> dict[str, Any]:
         """Return what the store is and how much it holds (see `upkeep.contents` and `upkeep.size`)."""
         with self._database.reading() as connection:
-            held = upkeep.contents(connection)
-        size = upkeep.size(self._database, held["points"])
+            held = _upkeep.contents(connection)
+        size = _upkeep.size(self._database, held["points"])
         return {"place": self.place, "kind": self.kind, "revision": versions.REVISIONS[-1], **held, **size}
 
     def check(self) -> Iterator[Finding]:
         """Look for damage; yield a finding per check (see `check.CHECKS`)."""
-        return check.findings(self._database)
+        return _check.findings(self._database)
 
     def vacuum(self) -> tuple[int, int]:
         """Give back the room of what was deleted; return the bytes before and after. Raises StoreError (see `upkeep.vacuum`)."""
-        return upkeep.vacuum(self._database)
+        return _upkeep.vacuum(self._database)
 
-    def copy(self, to: str | Path, report: Report = unheard) -> list[Copied]:
+    def copy(self, to: str | Path, report: Report | None = None) -> list[Copied]:
         """Copy everything to a place that holds no store, SQLite or PostgreSQL; return what was copied, table by table.
 
         `report` is told how far it is. What was there is proven the same before it becomes a store. Raises StoreError.
         """
         destination = Database(to)
         try:
-            return copying.copy(self._database, destination, report)
+            return _copying.copy(self._database, destination, report or _copying.unheard)
         finally:
             destination.engine.dispose()

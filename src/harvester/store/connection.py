@@ -81,6 +81,25 @@ class Database:
             yield connection
 
     @contextmanager
+    def rebuilding(self) -> Iterator[Connection]:
+        """Open a writing transaction in which a table may be replaced by its next version: SQLite looks at references at its end only.
+
+        On a connection of its own, which nobody uses afterwards. Raises StoreError.
+        """
+        if not self.is_sqlite:
+            with self.writing() as connection:
+                yield connection
+            return
+        with self._explained(), self.engine.execution_options(begin="").connect() as connection:
+            connection.detach()
+            connection.exec_driver_sql("PRAGMA foreign_keys=OFF")  # says nothing within a transaction
+            connection.exec_driver_sql("BEGIN IMMEDIATE")
+            yield connection
+            if broken := connection.exec_driver_sql("PRAGMA foreign_key_check").fetchall():
+                raise StoreError(f"the store '{self.place}' has rows that refer to nothing: {broken[0]}.", hint="See: harvest db check")
+            connection.commit()
+
+    @contextmanager
     def outside(self) -> Iterator[Connection]:
         """Open a connection on which every statement stands for itself, outside any transaction. Raises StoreError."""
         alone = {"begin": ""} if self.is_sqlite else {"isolation_level": "AUTOCOMMIT"}

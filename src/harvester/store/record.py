@@ -27,10 +27,13 @@ class Scheduled(NamedTuple):
     """Of the last believed delivery, see `harvester.store.same`."""
     rows_digest: str | None
     """Of what the rows of the last delivery say: None where some are another source's."""
+    next_due: str | None
+    served: int | None
+    release: str | None
 
 
 SCHEDULED = Scheduled._fields
-NEVER = Scheduled(0, None, 0, None, None, None)
+NEVER = Scheduled(0, None, 0, None, None, None, None, None, None)
 _HERE = (schedule.c.target_id == bindparam("target")) & (schedule.c.source_id == bindparam("source"))
 _VISITED = Numbered(visit, *(column.name for column in visit.columns if column.name != "id"))
 _SCHEDULE = Prepared(schedule.insert(), "target_id", "source_id", *SCHEDULED)

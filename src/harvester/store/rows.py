@@ -16,8 +16,8 @@ if TYPE_CHECKING:
     from sqlalchemy import Connection, Select, Table
 
 NUL = "\x00"
-POSITIVE_ZERO = pa.scalar(0.0)
-"""Added to -0.0 it gives 0.0, and changes nothing else: SQLite cannot hold a negative zero."""
+POSITIVE_ZERO = 0.0
+"""Added to -0.0 it gives 0.0, and changes nothing else: SQLite cannot hold a negative zero. As an Arrow scalar it would import pandas."""
 
 
 def now() -> str:

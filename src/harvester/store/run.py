@@ -10,7 +10,7 @@ from sqlalchemy import select
 from harvester.errors import StoreError
 from harvester.store.rows import clean, now
 from harvester.store.tables import run, visit
-from harvester.store.visit import SUCCESSES, Counts, Visit
+from harvester.store.visit import NOT_FAILED, Counts, Visit
 from harvester.store.write import write
 
 if TYPE_CHECKING:
@@ -26,6 +26,8 @@ class Run:
         self._database = database
         self.id = run_id
         self.version = version
+        self.status = ""
+        """How the run ended, where its visits do not tell: "interrupted", or "partial" when there was no time for the rest."""
 
     def visit(self, visit: Visit) -> Counts:
         """Store one visit, or nothing of it: rows, versions, payloads, Outcome, watermark, ids and quarantine. Raises StoreError."""
@@ -39,13 +41,14 @@ def open_run(database: Database, command: str, version: str) -> Iterator[Run]:
     with database.writing() as connection:
         row = {"command": clean(command), "version": version, "started": now(), "status": "running"}
         (run_id,) = connection.execute(run.insert(), row).inserted_primary_key or (0,)
+    opened = Run(database, run_id, version)
     try:
-        yield Run(database, run_id, version)
+        yield opened
     except BaseException as error:
         with suppress(StoreError):  # what went wrong first is what the user must read
             _close(database, run_id, "failed" if isinstance(error, Exception) else "interrupted")
         raise
-    _close(database, run_id)
+    _close(database, run_id, opened.status)
 
 
 def _close(database: Database, run_id: int, status: str = "") -> None:
@@ -56,6 +59,6 @@ def _close(database: Database, run_id: int, status: str = "") -> None:
 
 
 def _status(outcomes: set[str]) -> str:
-    if outcomes <= SUCCESSES:
+    if outcomes <= NOT_FAILED:
         return "done"
-    return "partial" if outcomes & SUCCESSES else "failed"
+    return "partial" if outcomes & NOT_FAILED else "failed"

@@ -13,8 +13,9 @@ from sqlalchemy import bindparam, func, select
 
 from harvester.store.prepared import Prepared
 from harvester.store.provenance import held, keep_requests
-from harvester.store.record import keep_visit
-from harvester.store.rows import clean, filters_of, now
+from harvester.store.record import SCHEDULED, Scheduled, keep_visit, reschedule
+from harvester.store.rows import clean, filters_of
+from harvester.store.schedule import entry
 from harvester.store.tables import passband, schedule, series, source, target
 from harvester.store.visit import SUCCESSES, Counts, FilterCounts, Visit
 from harvester.target import fold
@@ -25,7 +26,7 @@ if TYPE_CHECKING:
     from sqlalchemy import Connection
 
 _LAST = Prepared(
-    select(schedule.c.target_id, schedule.c.source_id, schedule.c.watermark)
+    select(schedule.c.target_id, schedule.c.source_id, *(schedule.c[name] for name in SCHEDULED))
     .select_from(schedule.join(target, target.c.id == schedule.c.target_id).join(source, source.c.id == schedule.c.source_id))
     .where(target.c.folded == bindparam("name"), source.c.name == bindparam("source"), schedule.c.digest == bindparam("digest"))
     .with_for_update(key_share=True, of=target)
@@ -35,12 +36,6 @@ _POINTS = Prepared(
     .select_from(series.join(passband, passband.c.id == series.c.filter_id))
     .where(series.c.target_id == bindparam("target"))
     .group_by(passband.c.label)
-)
-_AGAIN = Prepared(
-    schedule.update().where(schedule.c.target_id == bindparam("target"), schedule.c.source_id == bindparam("source")),
-    "visit_id",
-    "last_success",
-    "failures",
 )
 
 
@@ -52,25 +47,29 @@ def digest_of(delivered: Visit, version: str) -> str:
     sent = [0 if rows is None else rows.num_rows for rows in (delivered.rows, delivered.quarantine)]
     answers = [answer.sha256 for answer in delivered.payloads]
     known = sorted((survey, ids) for survey, ids in others.items() if ids)
-    what = [version, delivered.source_version, sent, sorted(delivered.object_ids), answers, who, known]
+    question = [delivered.radius, delivered.since, delivered.until]
+    what = [version, delivered.source_version, question, sent, sorted(delivered.object_ids), answers, who, known]
     return hashlib.sha256(json.dumps(what).encode()).hexdigest()
 
 
 def repeated(connection: Connection, delivered: Visit, run_id: int, digest: str) -> Counts | None:
     """Record a visit that brought what the last one brought; return its counts, or None, with nothing written, for any other visit."""
-    if delivered.replayed or delivered.outcome not in SUCCESSES:
+    if delivered.replayed or delivered.finished_jobs or delivered.outcome not in SUCCESSES:
         return None
     last = _LAST.one(connection, name=fold(clean(delivered.target.name)), source=delivered.source, digest=digest)
-    if last is None or (delivered.outcome == "empty" and last[2] is not None):
+    if last is None:
         return None
-    target_id, source_id, _ = last
+    target_id, source_id, before = *last[:2], Scheduled(*last[2:])
+    if delivered.outcome == "empty" and before.watermark is not None:
+        return None
     payload_ids = [held(connection, answer) for answer in delivered.payloads]
     if None in payload_ids:
         return None
     counts = _counts(delivered, dict(_POINTS.all(connection, target=target_id)))
     visit_id = keep_visit(connection, delivered, counts, (run_id, target_id, source_id))
     keep_requests(connection, delivered.payloads, payload_ids, visit_id)
-    _AGAIN(connection, target=target_id, source=source_id, visit_id=visit_id, last_success=now(), failures=0)
+    values = entry(delivered, before, counts.outcome, before.served or 0)
+    reschedule(connection, target_id, source_id, before._replace(visit_id=visit_id, **values), first=False)
     return counts
 
 

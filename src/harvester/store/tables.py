@@ -25,6 +25,7 @@ from sqlalchemy import (
     Subquery,
     Table,
     Text,
+    UniqueConstraint,
     case,
     func,
     select,
@@ -102,6 +103,7 @@ target = Table(
     Column("pmdec", Double, nullable=False),
     Column("parallax", Double),
     _text("added"),
+    Column("priority", Integer, nullable=False, server_default="0"),
 )
 
 alias = Table(
@@ -114,9 +116,7 @@ alias = Table(
 )
 
 source = Table("source", metadata, _id(), _text("name", unique=True))
-
 passband = Table("passband", metadata, _id(), _text("label", unique=True), _text("survey"), _text("passband"))
-
 run = Table(
     "run",
     metadata,
@@ -145,7 +145,8 @@ visit = Table(
     _text("source_version"),
     *(Column(name, Integer, nullable=False) for name in COUNTED),
     Index("ix_visit_target_id", "target_id", "source_id"),
-    CheckConstraint("outcome IN ('new', 'unchanged', 'empty', 'suspicious', 'postponed', 'failed')", name="outcome"),
+    Index("ix_visit_run_id", "run_id"),
+    CheckConstraint("outcome IN ('new', 'unchanged', 'empty', 'suspicious', 'postponed', 'failed', 'pending')", name="outcome"),
 )
 
 schedule = Table(
@@ -160,7 +161,15 @@ schedule = Table(
     Column("digest", Text),
     Column("next_due", Text),
     Column("rows_digest", Text),
+    Column("served", Integer),
+    Column("release", Text),
 )
+"""`served`: rows of the last believed full answer. `release`: the survey's release that it was of, where it has releases."""
+
+job = Table(
+    "job", metadata, _id(), *map(_text, ("source", "key", "submitted", "state")), Column("remote", Text), UniqueConstraint("source", "key")
+)
+"""What services work on for us (see `harvester.jobs.Job`)."""
 
 payload = Table(
     "payload",
@@ -235,7 +244,6 @@ photometry_version = Table(
 )
 
 resolved = Table("resolved", metadata, Column("folded", Text, primary_key=True), _text("name"), _text("answer"), _text("time"))
-
 ARROW_TYPES: dict[type, pa.DataType] = {
     Double: pa.float64(),
     Text: pa.string(),

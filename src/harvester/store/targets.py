@@ -17,6 +17,8 @@ from harvester.target import Target, fold
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
 
+ASKED_ANEW = ("digest", "rows_digest", "next_due", "served", "release")
+"""What a source's schedule knows of a target only as long as that stays where it is."""
 POSITION = ("ra", "dec", "epoch", "pmra", "pmdec", "parallax")
 _PLACE = select(target.c.id, *(target.c[name] for name in POSITION)).with_for_update(key_share=True)
 _OWN = Prepared(_PLACE.where(target.c.folded == bindparam("word")))
@@ -62,11 +64,11 @@ def move(connection: Connection, target_id: int, to: Target) -> None:
     """Give a target another position or motion.
 
     The next visit of every source compares all rows again, whatever the payload: BJD_TDB depends on the position. Ids that surveys had for the
-    old place are forgotten.
+    old place are forgotten, and so is when they are to be asked again: everything is asked for anew.
     """
     connection.execute(delete(alias).where(alias.c.target_id == target_id, alias.c.survey != NAME))
     connection.execute(target.update().where(target.c.id == target_id), {name: getattr(to, name) for name in POSITION})
-    connection.execute(schedule.update().where(schedule.c.target_id == target_id), {"digest": None, "rows_digest": None})
+    connection.execute(schedule.update().where(schedule.c.target_id == target_id), dict.fromkeys(ASKED_ANEW))
 
 
 def find(connection: Connection, name: str) -> int | None:
@@ -99,18 +101,23 @@ def named(connection: Connection, names: Iterable[str] | None) -> dict[int, str]
 
 def load(connection: Connection, only: Sequence[int] | None = None) -> list[Target]:
     """Return targets, all or those of some ids, in alphabetical order."""
+    return list(by_id(connection, only).values())
+
+
+def by_id(connection: Connection, only: Sequence[int] | None = None) -> dict[int, Target]:
+    """Return targets, all or those of some ids, by id, in alphabetical order."""
     targets, names = select(target).order_by(target.c.folded), select(alias).order_by(alias.c.survey, alias.c.id)
     if only is not None:
         targets, names = targets.where(target.c.id.in_(only)), names.where(alias.c.target_id.in_(only))
     known: dict[int, dict[str, list[str]]] = defaultdict(lambda: defaultdict(list))
     for row in connection.execute(names):
         known[row.target_id][row.survey].append(row.id)
-    found = []
+    found = {}
     for row in connection.execute(targets):
         aliases = tuple(known[row.id].pop(NAME, ()))
         ids = {survey: tuple(words) for survey, words in known[row.id].items()}
         position = {name: getattr(row, name) for name in POSITION}
-        found.append(Target(row.name, **position, aliases=aliases, ids=ids))
+        found[row.id] = Target(row.name, **position, aliases=aliases, ids=ids)
     return found
 
 

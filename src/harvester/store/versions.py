@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
     from harvester.store.connection import Database
 
-REVISIONS = ("0001", "0002")
+REVISIONS = ("0001", "0002", "0003")
 """Every revision of the schema, oldest first: opening a store need not load Alembic."""
 VERSION_TABLE = "alembic_version"
 MAKING = 0x68617276
@@ -63,7 +63,7 @@ def upgrade(database: Database) -> tuple[str, str]:
         raise _missing(database)
     if found not in REVISIONS:
         _check_revision(found, database)
-    with _alone(database) as connection:
+    with _alone(database, rebuilding=True) as connection:
         _migrate(connection)
     return found, REVISIONS[-1]
 
@@ -151,9 +151,9 @@ def _make_folder(file: Path) -> None:
 
 
 @contextmanager
-def _alone(database: Database) -> Iterator[Connection]:
+def _alone(database: Database, *, rebuilding: bool = False) -> Iterator[Connection]:
     """Open a writing transaction that no other process shares, on either back end."""
-    with database.writing() as connection:
+    with database.rebuilding() if rebuilding else database.writing() as connection:
         if not database.is_sqlite:
             connection.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": MAKING})
         yield connection

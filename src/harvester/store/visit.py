@@ -15,6 +15,20 @@ if TYPE_CHECKING:
 
 SUCCESSES = frozenset({"new", "unchanged", "empty"})
 """Outcomes after which the survey's answer is known and believed."""
+NOT_FAILED = SUCCESSES | {"pending"}
+"""Outcomes that are nobody's trouble: of a remote job that is under way there is nothing to be known yet."""
+
+
+@dataclass(frozen=True, slots=True)
+class Rhythm:
+    """When a source wants to be asked again: `cadence` in days (None: a fixed release, asked once), the `release` that it serves.
+
+    `retry_after` is how many seconds it, or the session, asked us to leave it alone now.
+    """
+
+    cadence: float | None = 1.0
+    release: str = ""
+    retry_after: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,7 +40,8 @@ class Visit:
     the survey said, which is kept as JSON. `object_ids` are the survey's ids that are this target. `outcome` is the engine's view, which
     the store settles (see Counts). A visit that asked for a window only and got nothing is "unchanged", not "empty".
 
-    `radius` (arcsec), `since` and `until` (MJD, UTC) are what was asked, `source_version` the code that asked. A `replayed` visit asked
+    `radius` (arcsec), `since` and `until` (MJD, UTC) are what was asked, `source_version` the code that asked. With a `rhythm` the store
+    settles when the next visit is due. `finished_jobs` are the keys of the source's remote jobs that go with this visit. A `replayed` visit asked
     nobody: its payloads lie in the store already. All its rows are compared, whatever the digest; what it no longer refuses leaves
     quarantine; and the schedule stays, but for the watermark.
     """
@@ -46,6 +61,8 @@ class Visit:
     since: float | None = None
     until: float | None = None
     source_version: str = ""
+    rhythm: Rhythm | None = None
+    finished_jobs: tuple[str, ...] = ()
     replayed: bool = False
 
 
@@ -62,8 +79,8 @@ class Counts:
     """What a visit changed. `new + revised + known + known_elsewhere` rows, and `quarantined` ones beside them.
 
     A row is `known_elsewhere` when another source delivered the measurement first. `by_filter` has the filters of the delivery.
-    `outcome` and `message` are what the store recorded: "new" without a new or revised row is "unchanged", and "empty" from a source that
-    had points of this target before is "suspicious".
+    `outcome` and `message` are what the store recorded: "new" without a new or revised row is "unchanged"; an answer without, or with less
+    than half of the points that the source served of this target before is "suspicious".
     """
 
     new: int = 0

@@ -13,12 +13,14 @@ import pyarrow.compute as pc
 from sqlalchemy import Connection, bindparam, delete, select
 
 from harvester.store import photometry, series, targets
+from harvester.store.jobs import strike
 from harvester.store.merge import Merge, content_digest, merge, without_repeats
 from harvester.store.prepared import Prepared
 from harvester.store.provenance import archived, keep_requests
 from harvester.store.record import NEVER, SCHEDULED, Scheduled, keep_visit, passband_id, reschedule, source_id
 from harvester.store.rows import arrow, clean, conformed, filters_of, insert_missing, now
 from harvester.store.same import digest_of, repeated
+from harvester.store.schedule import SHRUNK, entry, served, shrunk
 from harvester.store.tables import BIRTH, GIVEN, ROW, STORED, alias, quarantine, schedule
 from harvester.store.visit import SUCCESSES, Counts, FilterCounts, Visit
 from harvester.target import fold
@@ -75,14 +77,16 @@ def _written(connection: Connection, delivered: Visit, run_id: int, digest: str)
     delivery = _delivery(connection, delivered, place)
     merged, contradictory = _merge(connection, delivery, place)
     refused = _refused(delivered, delivery, contradictory)
-    counts = _settled(delivered, _counts(delivery, merged, place), place, len(refused))
+    less = shrunk(connection, delivered, place.before, target_id=place.target_id, source_id=place.source_id)
+    counts = _settled(delivered, _counts(delivery, merged, place), place, refused=len(refused), less=less)
     visit_id = keep_visit(connection, delivered, counts, (run_id, place.target_id, place.source_id))
     if delivered.replayed:
         _release(connection, refused, place, delivery.payload_ids)
         _replayed(connection, place, delivery.rows, changed=bool(counts.new + counts.revised))
     else:
         keep_requests(connection, delivered.payloads, delivery.payload_ids, visit_id)
-        _reschedule(connection, place, delivery, counts, visit_id=visit_id, digest=digest)
+        _reschedule(connection, delivered, delivery, place, after=(visit_id, counts, digest))
+        strike(connection, delivered.source, delivered.finished_jobs)
     _keep_refused(connection, refused, place, visit_id)
     _keep_ids(connection, delivered, place)
     return counts
@@ -174,11 +178,13 @@ def _per_filter(rows: pa.Table) -> dict[int, int]:
     return dict(zip(numbers.tolist(), counts.tolist(), strict=True))
 
 
-def _settled(delivered: Visit, counts: Counts, place: _Place, refused: int) -> Counts:
-    """Return the counts with what the engine could not know: whether anything is new, and whether there was anything before."""
+def _settled(delivered: Visit, counts: Counts, place: _Place, *, refused: int, less: bool) -> Counts:
+    """Return the counts with what the engine could not know: whether anything is new, and whether there was more before (`less`: too much more)."""
     outcome, message = delivered.outcome, clean(delivered.message)
     if outcome in {"new", "unchanged"}:
         outcome = "new" if counts.new + counts.revised else "unchanged"
+        if less:
+            outcome, message = "suspicious", "; ".join(filter(None, [SHRUNK, message]))
     elif outcome == "empty" and place.watermark is not None:
         outcome, message = "suspicious", "; ".join(filter(None, [LOST, message]))
     return replace(counts, quarantined=refused, outcome=outcome, message=message)
@@ -223,17 +229,16 @@ def _keep_ids(connection: Connection, delivered: Visit, place: _Place) -> None:
         connection.execute(insert_missing(connection, alias), rows)
 
 
-def _reschedule(connection: Connection, place: _Place, delivery: _Delivery, counts: Counts, *, visit_id: int, digest: str) -> None:
-    before, rows = place.before or NEVER, delivery.rows
-    succeeded = counts.outcome in SUCCESSES
+def _reschedule(connection: Connection, delivered: Visit, delivery: _Delivery, place: _Place, *, after: tuple[int, Counts, str]) -> None:
+    """Put the visit into the schedule; `after` it there are its id, its counts and its digest."""
+    before, rows, (visit_id, counts, digest) = place.before or NEVER, delivery.rows, after
     epochs = [epoch for epoch in (before.watermark, pc.max(rows["bjd_tdb"]).as_py()) if epoch is not None]
     kept = NEVER if rows.num_rows else before
-    scheduled = Scheduled(
-        visit_id,
-        last_success=now() if succeeded else before.last_success,
-        failures=0 if succeeded else before.failures + (counts.outcome == "failed"),
-        watermark=max(epochs, default=None),
-        digest=digest if succeeded else kept.digest,
-        rows_digest=None if counts.known_elsewhere else delivery.digest if rows.num_rows else kept.rows_digest,
-    )
-    reschedule(connection, place.target_id, place.source_id, scheduled, first=place.before is None)
+    values: dict[str, Any] = {
+        "visit_id": visit_id,
+        "watermark": max(epochs, default=None),
+        "digest": digest if counts.outcome in SUCCESSES else kept.digest,
+        "rows_digest": None if counts.known_elsewhere else delivery.digest if rows.num_rows else kept.rows_digest,
+    }
+    values |= entry(delivered, place.before, counts.outcome, served(delivered))
+    reschedule(connection, place.target_id, place.source_id, before._replace(**values), first=place.before is None)

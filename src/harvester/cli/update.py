@@ -1,0 +1,129 @@
+"""`harvest update`: everything that is due, for cron and for people."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import UTC, datetime, timedelta
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from harvester.cli import render
+from harvester.cli.choice import chosen_sources, read_wanted
+from harvester.cli.options import MJD_OF_UNIX, App, define, source_option, target_option
+from harvester.cli.outcomes import BY_SOURCE, Tally, show
+from harvester.cli.stopping import finished, heard, max_time_option
+from harvester.errors import ExitStatus, UsageError
+
+if TYPE_CHECKING:
+    from harvester.harvest import Outcome, Plan, Task
+    from harvester.store import Store
+
+REQUESTS = ("source", "targets", "since", "request")
+NAMES_SHOWN = 3
+
+
+@define("update")
+@source_option(help="Survey to ask, several times for several.  [default: every one]")
+@target_option(help="Only these targets of the store: name, file with one a line, or - for standard input.")
+@max_time_option
+@click.option("--wait", is_flag=True, help="Wait while another update of this store is at work.  [default: leave the work to it]")
+@click.option("-n", "--dry-run", is_flag=True, help="Print what is due and the first requests, send none, store nothing.")
+def command(app: App, /, sources: Sequence[str], targets: Sequence[str], max_time: float | None, wait: bool, dry_run: bool) -> int:
+    """Ask about everything that is due: for cron, or whenever you like.
+
+    A source is asked again after its own cadence, a fixed release once. What failed is tried again, what was put off comes first. With -q it is
+    silent when all goes well.
+
+    \b
+    harvest update
+    harvest update -q --max-time 6h
+    harvest update -n
+    """  # noqa: D301 - \b is click's
+    from harvester.harvest import due
+
+    store, names = app.store(insist=True), chosen_sources(sources)
+    chosen = _followed(store, targets) if targets else None
+    if dry_run:
+        return _rehearse(app, store, due(store, names, app.settings, targets=chosen))
+    with store.alone(wait=wait) as mine:
+        if not mine:
+            if not app.quiet:
+                render.say("Another update is at work on this store; it does what is due. To wait for it: harvest update --wait")
+            return ExitStatus.DONE
+        plan = due(store, names, app.settings, targets=chosen)
+        return _updated(app, store, plan, max_time) if plan.targets else _nothing(app, store, plan)
+
+
+def _followed(store: Store, texts: Sequence[str]) -> list[str]:
+    """Return the names of the store's own targets that are meant. Raises UsageError for one that it does not follow."""
+    found = []
+    for item in read_wanted(texts):
+        name = item if isinstance(item, str) else item.name
+        target = store.target(name)
+        if target is None:
+            raise UsageError(f"no target '{name}' in the store.", hint=f"Follow it: harvest targets add --target '{name}'")
+        found.append(target.name)
+    return found
+
+
+def _updated(app: App, store: Store, plan: Plan, max_time: float | None) -> int:
+    """Do what is due; JSON has every Outcome, a person and a file get a row per source."""
+    from harvester.harvest import Stop, carry_out
+
+    tally, stop = Tally(few=0), Stop(max_time)
+    with render.progress(plan.targets, "updating", quiet=app.quiet or app.json) as step, heard(stop):
+
+        def told(outcome: Outcome) -> None:
+            step(f"{outcome.source} {outcome.target}")
+            if app.json:
+                show([outcome], json=True)
+            tally.add(outcome)
+
+        carry_out(plan, store, app.client(), app.settings, command=app.command_line(store), on_outcome=told, stop=stop)
+    if not (app.json or app.quiet):
+        render.table(tally.by_source(), BY_SOURCE, right=BY_SOURCE[1:])
+    tally.report(store.place, quiet=app.quiet)
+    return finished(stop, plan.targets - tally.total, tally.status(), again="harvest update")
+
+
+def _nothing(app: App, store: Store, plan: Plan) -> int:
+    """Say when something will be due."""
+    if app.quiet:
+        return ExitStatus.DONE
+    now = datetime.now(UTC)
+    moments = [moment for part in plan.parts if (moment := store.timetable.next_due(part.source, part.rhythm, now))]
+    render.say(f"Nothing is due. Next: {min(moments)[:16].replace('T', ' ')} UTC." if moments else "Nothing is due.")
+    return ExitStatus.DONE
+
+
+def _rehearse(app: App, store: Store, plan: Plan) -> int:
+    """Print each question of the plan with the request with which it would begin."""
+    from harvester.harvest import first_of_each
+
+    first = True
+    for line in plan.lines.values():
+        for task, requests in first_of_each(line, store, app.settings):
+            rows = [_row(task, request, whole=app.json) for request in requests or [""]]
+            if app.json:
+                render.objects(rows)
+            else:
+                render.tab_separated(rows, REQUESTS, header=first)
+            first = False
+    for part in plan.parts:
+        if not app.quiet:
+            render.say(f"{part.source}: {part.targets} due.")
+    if not app.quiet:
+        render.say("Nothing was sent. Further requests depend on the answers.")
+    return ExitStatus.DONE
+
+
+def _row(task: Task, request: str, *, whole: bool) -> dict[str, Any]:
+    names = [target.name for target in task.targets]
+    if not whole and len(names) > NAMES_SHOWN:
+        names = [*names[:NAMES_SHOWN], f"and {len(names) - NAMES_SHOWN} more"]
+    return {"source": task.source, "targets": names, "since": _date(task.since), "request": request}
+
+
+def _date(mjd: float | None) -> str | None:
+    return None if mjd is None else str((datetime(1970, 1, 1, tzinfo=UTC) + timedelta(days=mjd - MJD_OF_UNIX)).date())

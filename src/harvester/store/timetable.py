@@ -1,0 +1,69 @@
+"""The timetable: what the planner reads of a store, each call in a transaction of its own, from any thread."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from sqlalchemy import select
+
+from harvester.store import jobs, runs, schedule, targets
+from harvester.store.tables import target
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+    from datetime import datetime
+
+    from harvester.jobs import Job
+    from harvester.store.connection import Database
+    from harvester.store.schedule import Waiting
+    from harvester.store.visit import Rhythm
+    from harvester.target import Target
+
+AT_ONCE = 500
+"""Values in one question to the database, which takes them in limited numbers."""
+
+
+class Timetable:
+    """Whom to ask about what, and when. Every method raises StoreError."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    def waiting(self, source_name: str, rhythm: Rhythm, now: datetime) -> Waiting:
+        """Return the targets that are due at a source, in their order."""
+        with self._database.reading() as connection:
+            return schedule.waiting(connection, source_name, rhythm, now)
+
+    def next_due(self, source_name: str, rhythm: Rhythm, now: datetime) -> str | None:
+        """Return the moment when the first target that is not due at a source will be."""
+        with self._database.reading() as connection:
+            return schedule.due_count(connection, source_name, rhythm, now)[1]
+
+    def jobs(self) -> list[Job]:
+        """Return the remote jobs that are under way, oldest first."""
+        with self._database.reading() as connection:
+            return jobs.jobs(connection)
+
+    def targets(self, ids: Sequence[int]) -> dict[int, Target]:
+        """Return targets by id; one that was removed meanwhile is missing."""
+        found: dict[int, Target] = {}
+        with self._database.reading() as connection:
+            for first in range(0, len(ids), AT_ONCE):
+                found |= targets.by_id(connection, ids[first : first + AT_ONCE])
+        return found
+
+    def ids(self, names: Iterable[str]) -> dict[str, int]:
+        """Return the ids of targets by their own names; a name that is none is missing."""
+        wanted = list(dict.fromkeys(names))
+        found: dict[str, int] = {}
+        with self._database.reading() as connection:
+            for first in range(0, len(wanted), AT_ONCE):
+                part = select(target.c.name, target.c.id).where(target.c.name.in_(wanted[first : first + AT_ONCE]))
+                found.update(connection.execute(part).all())
+        return found
+
+    def unanswered(self, run: str) -> tuple[int, list[dict[str, Any]]]:
+        """Return the number of a run, named by it, last or last-1, and what it did not get (see `schedule.unanswered`). Raises UsageError."""
+        with self._database.reading() as connection:
+            number = runs.number(connection, run)
+            return number, schedule.unanswered(connection, number)

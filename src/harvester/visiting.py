@@ -1,0 +1,100 @@
+"""The work of one task: ask a source, normalise, conform, match, convert the times. Touches the store for remote jobs only."""
+
+from __future__ import annotations
+
+import logging
+from dataclasses import replace
+from time import monotonic
+from typing import TYPE_CHECKING, Any
+
+from harvester.access import session_for
+from harvester.delivery import Delivery, Share, deliver
+from harvester.errors import HarvesterError, Malformed, SourceError
+from harvester.logs import hide
+from harvester.payload import Payload
+from harvester.plan import rhythm
+from harvester.source import Source, find, load, package
+from harvester.store.visit import Visit
+from harvester.task import Outcome, Task
+
+if TYPE_CHECKING:
+    from harvester.config import Settings
+    from harvester.jobs import Jobs
+    from harvester.session import Client, Session
+
+log = logging.getLogger(__name__)
+
+Found = list[tuple[Visit, Outcome]]
+"""What has to be stored for each target of a task, with its Outcome as far as it is known before storing."""
+
+
+def visits(task: Task, client: Client, settings: Settings, jobs: Jobs | None = None) -> Found:
+    """Ask one source; every failure of its becomes an Outcome. `jobs` remembers its remote jobs. Raises StoreError, UnknownSource."""
+    start = monotonic()
+    source = load(task.source)
+    payloads: list[Payload] = []
+    session: Session | None = None
+    try:
+        session = session_for(task.source, source, client, settings, query=task.query, jobs=jobs)
+        for payload in source.fetch(task.query, session):
+            payloads.append(payload)  # noqa: PERF402 - what came before a failure is kept
+        found = _shared(task, deliver(source, payloads))
+    except SourceError as error:
+        found = _failed(task, source, payloads, error)
+    except HarvesterError:
+        raise
+    except Exception as error:
+        log.exception("bug in source %s", task.source)
+        found = _failed(task, source, payloads, bug(task.source, error))
+    seconds = (monotonic() - start) / len(task.targets)
+    asked: dict[str, Any] = {"radius": task.radius, "since": task.since, "until": task.until, "source_version": package(find(task.source))}
+    told = [
+        (replace(visit, seconds=seconds, rhythm=rhythm(source, outcome.retry_after), **asked), replace(outcome, seconds=seconds))
+        for visit, outcome in found
+    ]
+    return _with_jobs(told, session)
+
+
+def bug(name: str, error: Exception) -> SourceError:
+    """Return an unexpected error of a source as one that the user can report."""
+    what = hide(f"{name}: {type(error).__name__}: {error}")
+    return SourceError(what[:300], "This is a bug of the source, not of the survey.", "Please report it with the output of -v.")
+
+
+def _with_jobs(found: Found, session: Session | None) -> Found:
+    """Let the remote jobs that are over be struck off together with the last visit: until then a run that is killed asks for the answer again."""
+    visit, outcome = found[-1]
+    over = session.finished_jobs(outcome.kind) if session else ()
+    return [*found[:-1], (replace(visit, finished_jobs=over), outcome)]
+
+
+def _shared(task: Task, delivery: Delivery) -> Found:
+    """Give each target its share; rejected rows that are nobody's stay with the first, so that none is lost."""
+    windowed = task.since is not None or task.until is not None
+    shares = [delivery.share(target, task.radius, windowed=windowed) for target in task.targets]
+    shares[0] = shares[0].with_rejected(delivery.unclaimed(shares))
+    return [_visit(task, delivery, share) for share in shares]
+
+
+def _visit(task: Task, delivery: Delivery, share: Share) -> tuple[Visit, Outcome]:
+    survey, match = delivery.source.survey, share.match
+    lost = share.lost or ("" if share.rows.num_rows else delivery.doubt)
+    kind = "suspicious" if lost else "new" if share.rows.num_rows else task.nothing
+    message = lost or share.remarks(survey)
+    outcome = Outcome(share.target.name, task.source, kind, "", message, neighbours=match.neighbours, ambiguous=match.ambiguous)
+    visit = Visit(share.target, task.source, survey, share.rows, delivery.payloads, share.rejected, kind, "", message, match.object_ids)
+    return visit, outcome
+
+
+def _failed(task: Task, source: Source, payloads: list[Payload], error: SourceError) -> Found:
+    """Return a visit without an answer for every target of a task; what came is kept, the answer that could not be read as well."""
+    unreadable = error.payload if isinstance(error, Malformed) and isinstance(error.payload, Payload) else None
+    kept = [*payloads, unreadable] if unreadable and unreadable not in payloads else payloads
+    message = "\n".join(error.lines())
+    return [
+        (
+            Visit(target, task.source, source.survey, None, kept, None, error.outcome, error.kind, message, ()),
+            Outcome(target.name, task.source, error.outcome, error.kind, message, retry_after=error.retry_after),
+        )
+        for target in task.targets
+    ]

@@ -1,0 +1,194 @@
+"""The engine against the ideal, and against the loop that a user writes with the services' own clients.
+
+Everything talks to one emulator in a process of its own, every answer of which comes 200 ms late; 16 requests may be under way at a host.
+Our time is that of the whole command, start of the interpreter included; the peers' is without their imports. What takes a peer minutes is
+measured on a part of the targets, and scaled.
+
+Run it: `python tests/benchmarks/engine_bench.py [--targets 500] [--stars 2000] [--nightly 10000] [--part 40]`.
+"""
+
+import argparse
+import json
+import os
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from time import perf_counter
+
+HERE = Path(__file__).parent
+sys.path[:0] = [str(HERE), str(HERE.parent)]
+
+import peer_bench  # noqa: E402 - the folders above are no packages
+
+from harvester.emulator.sky import Sky  # noqa: E402
+
+LATENCY_S, AT_ONCE, PER_SECOND = 0.2, 16, 10_000
+PLACES = {
+    "gaia_dr3": "gea.esac.esa.int",
+    "ztf_dr": "irsa.ipac.caltech.edu",
+    "soak_plain": "plain.soak.example",
+}
+PEERS = ("ztfquery", "astroquery>=0.4.11,<0.4.12")
+ENTRIES = "[harvester.sources]\nsoak_plain = soak_surveys:Plain\nsoak_queue = soak_surveys:Queue\n"
+
+
+def main() -> None:
+    asked = argparse.ArgumentParser(prog="engine_bench")
+    asked.add_argument("--targets", type=int, default=100, help="targets of ZTF and Gaia (the claim: 500)")
+    asked.add_argument("--stars", type=int, default=400, help="sources of Gaia in batches (the claim: 2000)")
+    asked.add_argument("--nightly", type=int, default=500, help="targets of a night without anything new (the claim: 10000)")
+    asked.add_argument("--part", type=int, default=20, help="targets on which a peer is measured one by one")
+    asked.add_argument("--without-peer", action="store_true", help="leave the peers out: they have to be installed first")
+    chosen = asked.parse_args()
+    with tempfile.TemporaryDirectory(prefix="harvest-bench-") as folder, emulator() as url:
+        for line in measured(Bench(Path(folder), url), chosen):
+            print(line, flush=True)
+
+
+class Bench:
+    """Commands of ours and of the peers against one emulator."""
+
+    def __init__(self, folder: Path, url: str) -> None:
+        self.folder, self.url = folder, url
+        about = folder / "plugins" / "soak_surveys-1.dist-info"
+        about.mkdir(parents=True)
+        (about / "METADATA").write_text("Metadata-Version: 2.1\nName: soak-surveys\nVersion: 1\n")
+        (about / "entry_points.txt").write_text(ENTRIES)
+        own = {f"HARVESTER_{name.upper()}_BASE_URL": f"{url}/{host}/" for name, host in PLACES.items()}
+        own |= {
+            f"HARVESTER_{name.upper()}_{key}": str(value)
+            for name in PLACES
+            for key, value in (("AT_ONCE", AT_ONCE), ("PER_SECOND", PER_SECOND))
+        }
+        path = os.pathsep.join([str(folder / "plugins"), str(HERE.parent), os.environ.get("PYTHONPATH", "")])
+        self.environment = os.environ | own | {"PYTHONPATH": path, "HOME": str(folder), "XDG_DATA_HOME": str(folder)}
+
+    def fetch(self, store: str, targets: str, *sources: str) -> tuple[float, float]:
+        """Return the seconds of `harvest fetch`, and its CPU seconds."""
+        named = [word for name in sources for word in ("--source", name)]
+        command = ["--store", str(self.folder / store), "fetch", *named, "--target", f"@{self.folder / targets}", "-q"]
+        return self.timed([sys.executable, "-m", "harvester", *command])
+
+    def timed(self, command: list[str]) -> tuple[float, float]:
+        before, start = os.times(), perf_counter()
+        subprocess.run(command, check=True, env=self.environment, cwd=self.folder)
+        after = os.times()
+        return perf_counter() - start, after.children_user + after.children_system - before.children_user - before.children_system
+
+    def peer(self, targets: str, threads: int, what: str) -> dict:
+        python = peer_bench.environment_with(PEERS, Path(tempfile.gettempdir()) / "harvest-bench-clients")
+        command = [python, str(HERE / "engine_peer.py"), self.url, str(self.folder / targets), str(threads), what]
+        told = json.loads(subprocess.run(command, check=True, capture_output=True, text=True).stdout)
+        if told["failed"]:
+            raise SystemExit(f"{told['failed']} calls of the peer failed, so that its time says nothing: {told['first']}")
+        return told
+
+    def write(self, name: str, stars: list) -> str:
+        """Write a file of targets; return its name."""
+        lines = [f"star {star.gaia_id},{star.ra:.7f},{star.dec:.7f}" for star in stars]
+        (self.folder / name).write_text("\n".join(["name,ra,dec", *lines, ""]))
+        return name
+
+
+def measured(bench: Bench, chosen: argparse.Namespace) -> Iterator[str]:
+    sky = Sky()
+    yield from against_loops(bench, chosen, stars(sky, chosen.targets, 20.0))
+    yield from batches(bench, chosen, stars(sky, chosen.stars, -60.0))
+    yield from night(bench, chosen.nightly)
+    yield from memory(bench, chosen.nightly)
+
+
+def against_loops(bench: Bench, chosen: argparse.Namespace, targets: list) -> Iterator[str]:
+    file, few = bench.write("targets.csv", targets), bench.write("few.csv", targets[: chosen.part])
+    bench.fetch("warm.db", file, "gaia_dr3", "ztf_dr")  # the sky is made once
+    seconds, cpu = bench.fetch("ours.db", file, "gaia_dr3", "ztf_dr")
+    ideal = len(targets) * LATENCY_S / AT_ONCE
+    yield f"{len(targets)} targets x 2: {seconds:.1f} s ({cpu:.1f} s CPU), ideal {ideal:.2f} s: {seconds / ideal:.2f} x  (wanted <= 1.3)"
+    if chosen.without_peer:
+        return
+    if chosen.part < len(targets):
+        bench.peer(few, AT_ONCE, "both")
+    alone = bench.peer(few, 1, "both")
+    scaled = alone["seconds"] * len(targets) / chosen.part
+    yield f"ztfquery and astroquery, one by one: {scaled:.1f} s: {scaled / seconds:.1f} x  (wanted >= 8)"
+    bench.peer(file, AT_ONCE, "both")
+    threads = bench.peer(file, AT_ONCE, "both")
+    again, _ = bench.fetch("again.db", file, "gaia_dr3", "ztf_dr")
+    ratio = threads["seconds"] / again
+    yield f"the same in {AT_ONCE} threads: {threads['seconds']:.1f} s: {ratio:.2f} x  (wanted >= 1.0)"
+
+
+def batches(bench: Bench, chosen: argparse.Namespace, targets: list) -> Iterator[str]:
+    file, few = bench.write("stars.csv", targets), bench.write("few_stars.csv", targets[: chosen.part])
+    bench.fetch("warm_gaia.db", file, "gaia_dr3")
+    seconds, cpu = bench.fetch("gaia.db", file, "gaia_dr3")
+    yield f"Gaia, {len(targets)} sources in batches: {seconds:.1f} s ({cpu:.1f} s CPU)"
+    if not chosen.without_peer:
+        bench.peer(few, 1, "load_data")
+        alone = bench.peer(few, 1, "load_data")
+        scaled = alone["seconds"] * len(targets) / chosen.part
+        yield f"load_data for each source: {scaled:.1f} s: {scaled / seconds:.1f} x  (wanted >= 30)"
+
+
+def night(bench: Bench, count: int) -> Iterator[str]:
+    """Ask three sources again, none of which has anything new; say how much of the time is planning and writing."""
+    file = bench.write("nightly.csv", stars(Sky(), count, -85.0))
+    names = ("gaia_dr3", "ztf_dr", "soak_plain")
+    bench.fetch("night.db", file, *names)
+    script = [sys.executable, str(HERE / "engine_night.py"), str(bench.folder / "night.db"), str(bench.folder / file), *names]
+    done = subprocess.run(script, check=True, env=bench.environment, cwd=bench.folder, capture_output=True, text=True)
+    told = json.loads(done.stdout.splitlines()[-1])
+    part = (told["plan"] + told["write"]) / told["wall"]
+    yield (
+        f"{count} targets x 3, all unchanged ({told['unchanged']}): {told['wall']:.1f} s, planning {told['plan']:.2f} s, "
+        f"writing {told['write']:.2f} s: {part:.1%}  (wanted <= 10 %)"
+    )
+
+
+def memory(bench: Bench, count: int) -> Iterator[str]:
+    """Compare the peak memory of few targets and of many."""
+    peaks = []
+    for number in (count // 100 or 1, count):
+        file = bench.write(f"memory{number}.csv", stars(Sky(), number, -85.0))
+        script = (
+            "import resource, subprocess, sys; subprocess.run(sys.argv[1:], check=True); "
+            "print(resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss)"
+        )
+        command = [
+            sys.executable,
+            "-m",
+            "harvester",
+            "--store",
+            str(bench.folder / f"memory{number}.db"),
+            "fetch",
+            "--source",
+            "soak_plain",
+        ]
+        command += ["--target", f"@{bench.folder / file}", "-q"]
+        done = subprocess.run([sys.executable, "-c", script, *command], check=True, env=bench.environment, capture_output=True, text=True)
+        peaks.append(int(done.stdout) / 1024)
+    yield f"memory, {count // 100 or 1} and {count} targets: {peaks[0]:.0f} and {peaks[1]:.0f} MiB: {peaks[1] / peaks[0]:.2f} x  (wanted <= 1.2)"
+
+
+def stars(sky: Sky, count: int, dec: float) -> list:
+    """Return one star near each of so many places, from dec to dec + 20 degrees."""
+    places = ((360.0 * number / count, dec + 20.0 * (number % 7) / 7) for number in range(count))
+    return [sky.stars_near(ra, dec, 0.05)[0] for ra, dec in places]
+
+
+@contextmanager
+def emulator() -> Iterator[str]:
+    """Serve the emulator in a process of its own."""
+    command = [sys.executable, str(HERE / "engine_sky.py"), str(LATENCY_S)]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:
+        try:
+            yield process.stdout.readline().strip()
+        finally:
+            process.stdin.close()
+
+
+if __name__ == "__main__":
+    main()

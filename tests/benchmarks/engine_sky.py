@@ -1,0 +1,29 @@
+"""The emulator in a process of its own, late by 200 ms at every answer; each answer is made once. Run it: `python engine_sky.py LATENCY`.
+
+Prints its URL, and serves until its standard input ends.
+"""
+
+import sys
+from dataclasses import replace
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).parents[1]))
+
+from soak_surveys import PLAIN, QUEUE, remembered
+
+from harvester.emulator.app import Emulator
+from harvester.emulator.server import serve
+
+
+def main(latency: float) -> None:
+    app = Emulator(services=[PLAIN, QUEUE], latency=latency)
+    app._routes = [
+        replace(route, handler=remembered(route.handler)) if route.service.NAME in {"irsa", "gaia"} else route for route in app._routes
+    ]
+    with serve(app) as server:
+        print(server.url, flush=True)
+        sys.stdin.read()
+
+
+if __name__ == "__main__":
+    main(float(sys.argv[1]))

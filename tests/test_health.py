@@ -1,0 +1,159 @@
+"""`harvest sources check`: what one small question tells of a live service."""
+
+import json
+
+import pytest
+from conftest import needs_recordings
+
+from harvester import health
+from harvester.emulator.faults import Faults
+from harvester.emulator.recordings import Recording
+from harvester.errors import Unreachable
+from harvester.payload import Payload, columns_of
+from harvester.source import find, layouts, load
+
+BOTH = "sources check"
+
+
+@pytest.fixture
+def impatient(monkeypatch):
+    """Retries that do not wait."""
+    monkeypatch.setattr("harvester.session.session.backoff", lambda *_: 0.0)
+
+
+def test_services_that_are_well_are_said_to_be(harvest):
+    assert harvest(BOTH) == 0
+    assert [(row["source"], row["state"], row["columns"]) for row in harvest.rows] == [
+        ("gaia_dr3", "ok", "unchanged"),
+        ("ztf_dr", "ok", "unchanged"),
+    ]
+    assert all(int(row["rows"]) > 50 and row["credentials"] == "not needed" for row in harvest.rows)
+    assert harvest.err == ""
+
+
+def test_one_can_be_asked_alone_in_a_single_small_question(harvest, emulator):
+    assert harvest("sources check ztf_dr --json") == 0
+    (found,) = harvest.objects
+    assert (found["source"], found["state"], found["well"], found["missing"], found["added"]) == ("ztf_dr", "ok", True, [], [])
+    assert len(emulator.requests) == 1
+
+
+def test_an_unknown_source_is_a_usage_error(harvest):
+    assert harvest("sources check ztf_rd") == 2
+    assert "Did you mean 'ztf_dr'?" in harvest.err
+
+
+def test_silence_when_all_is_well_and_nobody_wants_to_hear(harvest):
+    assert harvest("sources check -q") == 0
+    assert harvest.out + harvest.err == ""
+
+
+@pytest.mark.parametrize(
+    ("fault", "state"),
+    [
+        ("503", "unreachable"),
+        ("504", "timeout"),
+        ("reset", "unreachable"),
+        ("truncated", "truncated"),
+        ("429=3600", "postponed"),
+        ("403=3600", "postponed"),
+        ("401", "refused"),
+        ("html", "malformed"),
+        ("header-only", "suspicious"),
+        ("empty", "suspicious"),
+    ],
+)
+def test_what_is_wrong_has_its_word_and_the_other_sources_are_asked_on(harvest, emulator, impatient, fault, state):
+    emulator.faults = Faults({"irsa": [fault]})
+    assert harvest(f"{BOTH} --json") == (4 if state == "refused" else 3)
+    assert [(found["source"], found["state"]) for found in harvest.objects] == [("gaia_dr3", "ok"), ("ztf_dr", state)]
+    assert "ztf_dr" in harvest.err
+
+
+def test_nothing_well_is_a_failure(harvest, emulator, impatient):
+    emulator.faults = Faults({"*": ["503"]})
+    assert harvest(BOTH) == 1
+
+
+def test_a_renamed_column_is_reported_by_both_names(harvest, emulator):
+    emulator.faults = Faults({"irsa": ["renamed"]})
+    assert harvest("sources check ztf_dr --json") == 1
+    (found,) = harvest.objects
+    assert (found["missing"], found["added"]) == (["oid"], ["renamed"])
+    assert found["state"] == "malformed"
+
+
+def test_a_column_that_is_not_read_may_go_with_a_warning_and_an_added_one_does_no_harm():
+    known = layouts(find("ztf_dr"))
+    (columns,) = known
+    assert health.drift([columns], known) == ((), ())
+    assert health.drift([(*columns, "seeing")], known) == ((), ("seeing",))
+    found = health.Checkup("ztf_dr", "changed", missing=(), added=("seeing",))
+    assert found.is_well
+    assert not health.Checkup("ztf_dr", "changed", missing=("airmass",), added=()).is_well
+
+
+def test_an_answer_is_compared_with_the_layout_that_is_nearest():
+    known = layouts(find("gaia_dr3"))
+    assert len(known) == 2
+    for layout in known:
+        assert health.drift([layout], known) == ((), ())
+
+
+@pytest.mark.parametrize(("seconds", "words"), [(7200, "ahead of ours"), (30, "")])
+def test_a_clock_that_is_off_is_said(harvest, emulator, seconds, words):
+    emulator.faults = Faults({"irsa": [f"wrong-clock={seconds}"]})
+    assert harvest("sources check ztf_dr --json") == 0
+    assert harvest.objects[0]["clock_ahead"] == pytest.approx(seconds, abs=5)
+    assert words in harvest.err
+    assert bool(harvest.err) == bool(words)
+
+
+def test_a_bug_of_one_source_does_not_stop_the_others(harvest, monkeypatch):
+    monkeypatch.setattr(load("ztf_dr").__class__, "normalise", lambda *_: 1 / 0)
+    assert harvest(f"{BOTH} --json") == 3
+    assert [found["state"] for found in harvest.objects] == ["ok", "bug"]
+
+
+def test_a_source_without_an_example_is_unknown_not_well_nor_ill(monkeypatch):
+    monkeypatch.setattr(load("ztf_dr").__class__, "example", None)
+    assert health._question(load("ztf_dr"), simulated=False) is None
+
+
+def test_every_source_of_ours_has_an_example_and_its_columns_written_down():
+    for name in ("gaia_dr3", "ztf_dr"):
+        assert load(name).example is not None
+        assert layouts(find(name))
+
+
+@needs_recordings
+@pytest.mark.parametrize(
+    ("name", "recording"),
+    [("ztf_dr", "ztf_dr/nph_light_curves_two_objects.vot.xml"), ("gaia_dr3", "gaia_dr3/dr3_epoch_individual_csv_2rows_excerpt.csv")],
+)
+def test_the_columns_written_down_are_those_of_real_answers(recorded, name, recording):
+    assert health.drift([columns_of(Payload(recorded(recording)))], layouts(find(name))) == ((), ())
+
+
+@pytest.mark.parametrize(
+    ("gone", "new", "status", "word"), [("airmass", "", 1, "error"), ("", "seeing", 0, "warning"), ("airmass", "secz", 1, "error")]
+)
+def test_columns_that_go_or_come_are_reported_although_the_answer_can_be_read(harvest, emulator, tmp_path, gone, new, status, word):
+    (names,) = layouts(find("ztf_dr"))
+    row = dict.fromkeys(names, "1") | {"oid": "686103400067717", "filtercode": "zg", "mjd": "58250.5", "ra": "291.366", "dec": "42.784"}
+    kept = {name: value for name, value in row.items() if name != gone} | ({new: "1"} if new else {})
+    (tmp_path / "body.csv").write_text(f"{','.join(kept)}\n{','.join(kept.values())}\n", "utf-8")
+    emulator.recordings = [
+        Recording("irsa.ipac.caltech.edu", "/cgi-bin/ZTF/nph_light_curves", tmp_path / "body.csv", content_type="text/csv")
+    ]
+    assert harvest("sources check ztf_dr") == status
+    assert harvest.rows[0]["columns"] == " ".join([*([f"-{gone}"] if gone else []), *([f"+{new}"] if new else [])])
+    assert harvest.rows[0]["state"] == "changed"
+    assert harvest.err.startswith(f"{word}: ztf_dr: the columns have changed")
+
+
+def test_a_failure_carries_its_own_words(harvest, emulator, impatient):
+    emulator.faults = Faults({"gaia": ["503"]})
+    assert harvest("sources check gaia_dr3 --json") == 1
+    assert json.loads(harvest.out)["lines"][0].startswith("gaia_dr3:")
+    assert Unreachable.kind == harvest.objects[0]["state"]
