@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING, Any
 
 from sqlalchemy import ClauseElement, Table, insert
 
+from harvester.store.rows import insert_missing
+
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
@@ -64,11 +66,27 @@ class Prepared:
         """Run a query; return its rows."""
         return list(self(connection, **values).fetchall())
 
+    def _for(self, _connection: Connection) -> ClauseElement:
+        """Return the statement for a back end."""
+        return self._statement
+
     def _compile(self, connection: Connection) -> tuple[str, list[str] | None]:
-        compiled: Any = self._statement.compile(dialect=connection.dialect, column_keys=list(self._columns) or None)
+        compiled: Any = self._for(connection).compile(dialect=connection.dialect, column_keys=list(self._columns) or None)
         done = str(compiled), compiled.positiontup
         self._compiled[connection.dialect.name] = done
         return done
+
+
+class Missing(Prepared):
+    """An INSERT that leaves a row alone that is there already, also when another process is just adding it."""
+
+    def __init__(self, table: Table, *columns: str) -> None:
+        super().__init__(table, *columns)
+        self._table = table
+
+    def _for(self, connection: Connection) -> ClauseElement:
+        statement: ClauseElement = insert_missing(connection, self._table)
+        return statement
 
 
 class Numbered:

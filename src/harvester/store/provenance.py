@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING
 import pyarrow as pa
 from sqlalchemy import Connection, bindparam, func, select
 
-from harvester.store.prepared import Prepared
-from harvester.store.rows import clean, insert_missing
+from harvester.store.prepared import Missing, Prepared
+from harvester.store.rows import clean
 from harvester.store.tables import payload, request, sky_objects
 
 if TYPE_CHECKING:
@@ -21,6 +21,8 @@ if TYPE_CHECKING:
 
 _HELD = Prepared(select(payload.c.id, func.length(payload.c.body).is_(None)).where(payload.c.sha256 == bindparam("sha256")))
 """The id of a payload by its hash, and whether its body was pruned: asked by length, for which SQLite need not read the body."""
+_ARCHIVE = Missing(payload, "sha256", "size", "body")
+_KEEP_LIST = Missing(sky_objects, "sha256", "objects")
 _LIST = Prepared(select(sky_objects.c.id).where(sky_objects.c.sha256 == bindparam("sha256")))
 _REQUEST = Prepared(request.insert().inline(), *(column.name for column in request.columns if column.name != "id"))
 
@@ -35,8 +37,7 @@ def archived(connection: Connection, answer: Payload) -> int:
     """Return the id of a payload; one that is new is kept, and a body that was pruned and has come again is put back."""
     found = _HELD.one(connection, sha256=answer.sha256)
     if found is None:
-        row = {"sha256": answer.sha256, "size": len(answer.body), "body": compressed(answer.body)}
-        connection.execute(insert_missing(connection, payload), row)
+        _ARCHIVE(connection, sha256=answer.sha256, size=len(answer.body), body=compressed(answer.body))
         (found,) = _HELD.all(connection, sha256=answer.sha256)
     elif found[1]:
         connection.execute(payload.update().where(payload.c.id == found[0]), {"body": compressed(answer.body)})
@@ -69,6 +70,6 @@ def _list_id(connection: Connection, answer: Payload) -> int | None:
     key = hashlib.sha256(text.encode()).hexdigest()
     found = _LIST.one(connection, sha256=key)
     if found is None:
-        connection.execute(insert_missing(connection, sky_objects), {"sha256": key, "objects": text})
+        _KEEP_LIST(connection, sha256=key, objects=text)
         (found,) = _LIST.all(connection, sha256=key)
     return int(found[0])

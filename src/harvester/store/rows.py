@@ -72,7 +72,8 @@ def tuples_of(table: pa.Table, at_once: int = 1, before: Iterable[Any] = ()) -> 
 
 def conformed(table: pa.Table, schema: pa.Schema) -> pa.Table:
     """Cast to the schema's columns and types; NaN becomes null, -0.0 becomes 0.0, and text loses its NULs, which PostgreSQL cannot hold."""
-    return pa.table([_storable(pc.cast(table[field.name], field.type)) for field in schema], schema=schema)
+    columns = [(table[field.name], field.type) for field in schema]
+    return pa.table([_storable(column if column.type == kind else pc.cast(column, kind)) for column, kind in columns], schema=schema)
 
 
 def insert_missing(connection: Connection, table: Table) -> Any:
@@ -111,8 +112,11 @@ def _values(column: Any) -> Iterable[Any]:
 
 
 def _storable(column: Any) -> Any:
+    """Return a column as the store holds it; numpy takes NaN and null for one another, and both become null."""
+    if column.null_count == len(column):
+        return column
     if pa.types.is_floating(column.type):
-        return pc.if_else(pc.is_nan(column), None, pc.add(column, POSITIVE_ZERO))
+        return pa.array(column.to_numpy() + POSITIVE_ZERO, column.type, from_pandas=True)
     if pa.types.is_string(column.type) and pc.any(pc.match_substring(column, NUL)).as_py():
         return pc.replace_substring(column, NUL, "")
     return column

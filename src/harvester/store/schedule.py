@@ -96,13 +96,16 @@ def next_due(outcome: str, rhythm: Rhythm, before: Scheduled | None, *, failures
     return _written(now + usual)
 
 
-def shrunk(connection: Connection, delivered: Visit, before: Scheduled | None, *, target_id: int, source_id: int) -> bool:
-    """Whether a full answer has less than half the rows of the last one that was believed; one to a narrower search may."""
+def shrunk(connection: Connection, delivered: Visit, before: Scheduled | None, rows: int, *, ids: tuple[int, int]) -> bool:
+    """Whether a full answer, of `rows` from the source to the target (`ids`), has less than half the rows of the last one that was believed.
+
+    An answer to a narrower search may.
+    """
     if before is None or delivered.replayed or delivered.rows is None or (delivered.since, delivered.until) != (None, None):
         return False
-    if 2 * served(delivered) >= (before.served or 0):
+    if 2 * rows >= (before.served or 0):
         return False
-    here = and_(visit.c.target_id == target_id, visit.c.source_id == source_id, visit.c.outcome.in_(SUCCESSES))
+    here = and_(visit.c.target_id == ids[0], visit.c.source_id == ids[1], visit.c.outcome.in_(SUCCESSES))
     whole = and_(here, visit.c.since.is_(None), visit.c.until.is_(None))
     radius = connection.execute(select(visit.c.radius).where(whole).order_by(visit.c.id.desc()).limit(1)).scalar_one_or_none()
     return radius is None or delivered.radius is None or delivered.radius >= radius
@@ -137,13 +140,6 @@ def unanswered(connection: Connection, run_id: int) -> list[dict[str, Any]]:
     bad = and_(visit.c.id.in_(last), visit.c.outcome.in_(["failed", "postponed", "suspicious"]))
     found = select(*told).select_from(visit.join(target).join(source)).where(bad).order_by(source.c.name, visit.c.id)
     return [dict(row) for row in connection.execute(found).mappings()]
-
-
-def served(delivered: Visit) -> int:
-    """Return how many measurements were delivered; an answer that repeats its rows has no more of them."""
-    if delivered.rows is None:
-        return 0
-    return int(delivered.rows.select(["filter", "observation_id"]).group_by(["filter", "observation_id"]).aggregate([]).num_rows)
 
 
 def _covers(delivered: Visit, before: Scheduled | None) -> bool:

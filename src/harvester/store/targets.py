@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING
 from sqlalchemy import Connection, Select, bindparam, delete, func, select
 
 from harvester.errors import StoreError
-from harvester.store.prepared import Prepared
-from harvester.store.rows import clean, insert_missing, now
+from harvester.store.prepared import Missing, Prepared
+from harvester.store.rows import clean, now
 from harvester.store.tables import NAME, alias, photometry, photometry_version, quarantine, request, schedule, series, target, visit
 from harvester.target import Target, fold
 
@@ -23,6 +23,11 @@ POSITION = ("ra", "dec", "epoch", "pmra", "pmdec", "parallax")
 _PLACE = select(target.c.id, *(target.c[name] for name in POSITION)).with_for_update(key_share=True)
 _OWN = Prepared(_PLACE.where(target.c.folded == bindparam("word")))
 _HELD = Prepared(_PLACE.where(target.c.id == bindparam("target")))
+_NAMED = Prepared(select(target.c.id).where(target.c.folded == bindparam("word")))
+_OWN_NAME = Prepared(select(target.c.folded).where(target.c.id == bindparam("target")))
+_ALSO_NAMED = Prepared(select(alias.c.target_id, alias.c.survey).where(alias.c.folded == bindparam("word")))
+_FOLLOW = Missing(target, *POSITION, "name", "folded", "added")
+_ALSO = Missing(alias, "target_id", "survey", "id", "folded")
 _NAMES = Prepared(select(alias.c.survey, alias.c.id, alias.c.folded).where(alias.c.target_id == bindparam("target")))
 
 
@@ -154,30 +159,34 @@ def remove(connection: Connection, name: str, *, force: bool) -> int:
 
 def _lookup(connection: Connection, names: Sequence[str]) -> list[int]:
     """Return the ids of the targets of these names; a target's own name goes before aliases, and aliases before ids of surveys."""
-    folded = [fold(clean(name)) for name in names]
-    own = dict(connection.execute(select(target.c.folded, target.c.id).where(target.c.folded.in_(folded))).all())
+    folded = list(dict.fromkeys(fold(clean(name)) for name in names))
+    own = {word: row[0] for word in folded for row in _NAMED.all(connection, word=word)}
     if own:
-        return [own[folded[0]]] if folded[0] in own else sorted(own.values())
-    others = connection.execute(select(alias.c.target_id, alias.c.survey).where(alias.c.folded.in_(folded))).all()
-    named = {row.target_id for row in others if row.survey == NAME}
-    return sorted(named or {row.target_id for row in others})
+        return [own[folded[0]]] if folded[0] in own else sorted(set(own.values()))
+    others = [row for word in folded for row in _ALSO_NAMED.all(connection, word=word)]
+    named = {number for number, survey in others if survey == NAME}
+    return sorted(named or {number for number, _ in others})
 
 
 def _insert(connection: Connection, new: Target) -> int:
     """Add a target, or find it where another process has just added it."""
     row = {name: getattr(new, name) for name in POSITION} | {"name": clean(new.name), "folded": fold(clean(new.name)), "added": now()}
-    connection.execute(insert_missing(connection, target), row)
-    return int(connection.execute(select(target.c.id).where(target.c.folded == row["folded"])).scalar_one())
+    _FOLLOW(connection, **row)
+    ((number,),) = _NAMED.all(connection, word=row["folded"])
+    return int(number)
 
 
 def _add_names(connection: Connection, target_id: int, names: Iterable[str], ids: Mapping[str, Iterable[str]]) -> None:
     """Add what is not known yet; of names that differ in case and blanks only the first is kept."""
-    own = select(target.c.folded).where(target.c.id == target_id)
-    other = select(alias.c.folded).where(alias.c.target_id == target_id, alias.c.survey == NAME)
-    known = set(connection.execute(own.union(other)).scalars())
+    known = {row[0] for row in _OWN_NAME.all(connection, target=target_id)}
+    known |= {folded for survey, _, folded in _NAMES.all(connection, target=target_id) if survey == NAME}
     spelled = {fold(clean(name)): name for name in reversed(list(names))}
     pairs = [(NAME, name) for folded, name in spelled.items() if folded not in known]
     pairs += [(survey, word) for survey, words in ids.items() for word in words]
-    rows = [{"target_id": target_id, "survey": survey, "id": clean(word), "folded": fold(clean(word))} for survey, word in pairs]
-    if rows:
-        connection.execute(insert_missing(connection, alias), rows)
+    for survey, word in pairs:
+        keep_id(connection, target_id, survey, word)
+
+
+def keep_id(connection: Connection, target_id: int, survey: str, word: str) -> None:
+    """Remember that a survey knows a target by this id (or the world by this name: NAME)."""
+    _ALSO(connection, target_id=target_id, survey=survey, id=clean(word), folded=fold(clean(word)))

@@ -18,12 +18,11 @@ from harvester.store.merge import Merge, content_digest, merge, without_repeats
 from harvester.store.prepared import Prepared
 from harvester.store.provenance import archived, keep_requests
 from harvester.store.record import NEVER, SCHEDULED, Scheduled, keep_visit, passband_id, reschedule, source_id
-from harvester.store.rows import arrow, clean, conformed, filters_of, insert_missing, now
+from harvester.store.rows import arrow, clean, conformed, filters_of, now
 from harvester.store.same import digest_of, repeated
-from harvester.store.schedule import SHRUNK, entry, served, shrunk
-from harvester.store.tables import BIRTH, GIVEN, ROW, STORED, alias, quarantine, schedule
+from harvester.store.schedule import SHRUNK, entry, shrunk
+from harvester.store.tables import BIRTH, GIVEN, ROW, STORED, quarantine, schedule
 from harvester.store.visit import SUCCESSES, Counts, FilterCounts, Visit
-from harvester.target import fold
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -54,12 +53,22 @@ class _Place:
 
 @dataclass(frozen=True, slots=True)
 class _Delivery:
-    """The rows of a visit with a digest of what they say, their filters' ids, and the ids of the visit's payloads in order."""
+    """The rows of a visit, each measurement once, with a digest of what they say; rows that contradict them, and the number of repeats.
+
+    Beside them their filters' ids, and the ids of the visit's payloads in order.
+    """
 
     rows: pa.Table
+    contradictory: pa.Table
+    repeats: int
     filter_ids: Mapping[str, int]
     payload_ids: list[int]
     digest: str
+
+    @property
+    def served(self) -> int:
+        """How many measurements were delivered; an answer that repeats its rows has no more of them."""
+        return int(self.rows.num_rows)
 
 
 def write(connection: Connection, delivered: Visit, run_id: int, version: str) -> Counts:
@@ -75,9 +84,9 @@ def write(connection: Connection, delivered: Visit, run_id: int, version: str) -
 def _written(connection: Connection, delivered: Visit, run_id: int, digest: str) -> Counts:
     place = _place(connection, delivered, run_id)
     delivery = _delivery(connection, delivered, place)
-    merged, contradictory = _merge(connection, delivery, place)
-    refused = _refused(delivered, delivery, contradictory)
-    less = shrunk(connection, delivered, place.before, target_id=place.target_id, source_id=place.source_id)
+    merged = _merge(connection, delivery, place)
+    refused = _refused(delivered, delivery)
+    less = shrunk(connection, delivered, place.before, delivery.served, ids=(place.target_id, place.source_id))
     counts = _settled(delivered, _counts(delivery, merged, place), place, refused=len(refused), less=less)
     visit_id = keep_visit(connection, delivered, counts, (run_id, place.target_id, place.source_id))
     if delivered.replayed:
@@ -103,7 +112,8 @@ def _delivery(connection: Connection, delivered: Visit, place: _Place) -> _Deliv
     filter_ids = {label: passband_id(connection, label, delivered.survey) for label in filters_of(rows)}
     payload_ids = [archived(connection, answer) for answer in delivered.payloads]
     stored = ROW.empty_table() if rows is None or not rows.num_rows else _as_stored(rows, filter_ids, payload_ids, place)
-    return _Delivery(stored, filter_ids, payload_ids, content_digest(stored))
+    once, contradictory, repeats = without_repeats(stored)
+    return _Delivery(once, contradictory, repeats, filter_ids, payload_ids, content_digest(once))
 
 
 def _as_stored(rows: pa.Table, filter_ids: Mapping[str, int], payload_ids: list[int], place: _Place) -> pa.Table:
@@ -116,15 +126,15 @@ def _as_stored(rows: pa.Table, filter_ids: Mapping[str, int], payload_ids: list[
     return conformed(pa.table(columns), ROW)
 
 
-def _merge(connection: Connection, delivery: _Delivery, place: _Place) -> tuple[Merge, pa.Table]:
-    rows, contradictory, repeats = without_repeats(delivery.rows)
+def _merge(connection: Connection, delivery: _Delivery, place: _Place) -> Merge:
+    rows, none = delivery.rows, delivery.rows.slice(0, 0)
     if place.before and place.before.rows_digest == delivery.digest:
-        return Merge(rows.slice(0, 0), rows.slice(0, 0), rows.num_rows + repeats, 0), contradictory
+        return Merge(none, none, rows.num_rows + delivery.repeats, 0)
     held = photometry.stored(connection, place.lines, set(delivery.filter_ids.values()))
-    merged = _compared(connection, rows, held, place) if held else Merge(rows, rows.slice(0, 0), 0, 0)
+    merged = _compared(connection, rows, held, place) if held else Merge(rows, none, 0, 0)
     photometry.insert(connection, merged.new, place.lines)
     photometry.insert(connection, merged.revised, place.lines)
-    return replace(merged, known=merged.known + repeats), contradictory
+    return replace(merged, known=merged.known + delivery.repeats)
 
 
 def _compared(connection: Connection, rows: pa.Table, held: list[tuple[Any, ...]], place: _Place) -> Merge:
@@ -142,11 +152,11 @@ def _compared(connection: Connection, rows: pa.Table, held: list[tuple[Any, ...]
     return replace(merged, known=merged.known + len(same))
 
 
-def _refused(delivered: Visit, delivery: _Delivery, contradictory: pa.Table) -> list[dict[str, Any]]:
+def _refused(delivered: Visit, delivery: _Delivery) -> list[dict[str, Any]]:
     """Return the rows for quarantine: those that `conform` rejected, and those that contradict another of the same answer."""
     labels = {number: label for label, number in delivery.filter_ids.items()}
     refused = []
-    for row in _dicts(contradictory):
+    for row in _dicts(delivery.contradictory):
         told = {"filter": labels[row["filter_id"]]} | {name: row[name] for name in ("observation_id", *GIVEN)}
         refused.append({"reason": CONTRADICTION, "payload_id": row["payload_id"], "row": _as_json(told)})
     for row in _dicts(delivered.quarantine):
@@ -224,9 +234,8 @@ def _replayed(connection: Connection, place: _Place, rows: pa.Table, *, changed:
 
 
 def _keep_ids(connection: Connection, delivered: Visit, place: _Place) -> None:
-    rows = [{"target_id": place.target_id, "survey": delivered.survey, "id": word, "folded": fold(word)} for word in delivered.object_ids]
-    if rows:
-        connection.execute(insert_missing(connection, alias), rows)
+    for word in delivered.object_ids:
+        targets.keep_id(connection, place.target_id, delivered.survey, word)
 
 
 def _reschedule(connection: Connection, delivered: Visit, delivery: _Delivery, place: _Place, *, after: tuple[int, Counts, str]) -> None:
@@ -240,5 +249,5 @@ def _reschedule(connection: Connection, delivered: Visit, delivery: _Delivery, p
         "digest": digest if counts.outcome in SUCCESSES else kept.digest,
         "rows_digest": None if counts.known_elsewhere else delivery.digest if rows.num_rows else kept.rows_digest,
     }
-    values |= entry(delivered, place.before, counts.outcome, served(delivered))
+    values |= entry(delivered, place.before, counts.outcome, delivery.served)
     reschedule(connection, place.target_id, place.source_id, before._replace(**values), first=place.before is None)
