@@ -17,7 +17,8 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from difflib import get_close_matches
-from importlib.metadata import EntryPoint, entry_points
+from functools import lru_cache
+from importlib.metadata import EntryPoint, EntryPoints, entry_points
 from pathlib import Path
 from string import Formatter
 from typing import TYPE_CHECKING, Any, ClassVar, NoReturn, Protocol
@@ -194,7 +195,13 @@ class Description:
 
 def registered() -> dict[str, EntryPoint]:
     """Return every registered source by name, in alphabetical order; imports none."""
-    return {entry.name: entry for entry in sorted(entry_points(group=GROUP), key=lambda entry: entry.name)}
+    return dict(_entries(entry_points))
+
+
+@lru_cache(maxsize=1)
+def _entries(look_up: Callable[..., EntryPoints]) -> dict[str, EntryPoint]:
+    """Look the sources up, once in a process: it means reading a file of every installed package, and every task asks."""
+    return {entry.name: entry for entry in sorted(look_up(group=GROUP), key=lambda entry: entry.name)}
 
 
 def find(name: str) -> EntryPoint:
@@ -250,6 +257,7 @@ def columns_file(entry: EntryPoint) -> Path:
     return _file(entry.module).with_suffix(".columns.txt")
 
 
+@lru_cache
 def package(entry: EntryPoint) -> str:
     """Return name and version of the package that a source comes from, empty where it was not installed as one."""
     return f"{entry.dist.name} {entry.dist.version}" if entry.dist else ""
