@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 from sqlalchemy import ColumnElement, Connection, and_, delete, select
 
 from harvester.jobs import Job
+from harvester.store.rows import insert_missing
 from harvester.store.tables import job
 
 if TYPE_CHECKING:
@@ -32,9 +33,10 @@ class StoredJobs:
     def put(self, given: Job) -> None:
         """Write a job down, in place of an earlier one of the same source and key. Raises StoreError."""
         row = {name: getattr(given, name) for name in FIELDS}
+        later = {name: row[name] for name in FIELDS if name not in {"source", "key"}}
         with self._database.writing() as connection:
-            if connection.execute(job.update().where(_is(given.source, given.key)), row).rowcount == 0:
-                connection.execute(job.insert(), row)
+            insert = insert_missing(connection, job, instead=later)
+            connection.execute(insert, row)
 
     def forget(self, source: str, key: str) -> None:
         """Strike a job off. Raises StoreError."""

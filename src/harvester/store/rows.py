@@ -8,10 +8,11 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
+from sqlalchemy import UniqueConstraint
 from sqlalchemy.dialects import postgresql, sqlite
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Iterable, Mapping, Sequence
 
     from sqlalchemy import Connection, Select, Table
 
@@ -76,10 +77,16 @@ def conformed(table: pa.Table, schema: pa.Schema) -> pa.Table:
     return pa.table([_storable(column if column.type == kind else pc.cast(column, kind)) for column, kind in columns], schema=schema)
 
 
-def insert_missing(connection: Connection, table: Table) -> Any:
-    """Return an INSERT that leaves rows alone that are there already, also when another process is just adding them."""
+def insert_missing(connection: Connection, table: Table, *, instead: Mapping[str, Any] | None = None) -> Any:
+    """Return an INSERT that leaves rows alone that are there already, also when another process is just adding them.
+
+    With `instead` it sets these columns of such a row, which is known by the table's unique columns.
+    """
     insert: Any = postgresql.insert if connection.dialect.name == "postgresql" else sqlite.insert
-    return insert(table).on_conflict_do_nothing()
+    if instead is None:
+        return insert(table).on_conflict_do_nothing()
+    (unique,) = (constraint for constraint in table.constraints if isinstance(constraint, UniqueConstraint))
+    return insert(table).on_conflict_do_update(index_elements=list(unique.columns), set_=instead)
 
 
 def filters_of(rows: pa.Table | None) -> list[str]:
