@@ -6,7 +6,7 @@ import pytest
 from loopback import Loopback, Reply
 from test_session import FakeClock
 
-from harvester.access import session_for
+from harvester.access import missing, session_for
 from harvester.config import read_settings
 from harvester.errors import Refused
 from harvester.jobs import ShortMemory, key_of
@@ -31,6 +31,13 @@ class Guarded(Source):
 
 class Basic(Guarded):
     credentials = (Credential("Basic {user}:{password}", HOW, header="Authorization"), Credential("{user}", HOW, param="email"))
+
+
+class InTheForm(Guarded):
+    credentials = (Credential("{token}", HOW, field="api_key"), Credential('agent{{"id":{user}}}', HOW, header="User-Agent"))
+
+    def fetch(self, query, http):
+        yield http.post("data", data={"ra": 1})
 
 
 class Open(Guarded):
@@ -69,6 +76,19 @@ def test_user_and_password_are_sent_as_http_demands_and_as_parameters(server):
     assert server.seen[0].headers["authorization"] == f"Basic {base64.b64encode(b'me@example.org:pass:word').decode()}"
     assert server.seen[0].params == {"email": ["me@example.org"]}
     assert "email" not in payload.url
+
+
+def test_a_key_is_sent_in_the_form_and_braces_as_they_are(server):
+    payload = asked(InTheForm(), server, HARVESTER_GUARDED_TOKEN=TOKEN, HARVESTER_GUARDED_USER="17")
+    assert server.seen[0].form == {"ra": ["1"], "api_key": [TOKEN]}
+    assert server.seen[0].headers["user-agent"] == 'agent{"id":17}'
+    assert TOKEN not in repr(payload)
+
+
+def test_the_secrets_that_are_missing_are_named():
+    settings = read_settings(environ={"HARVESTER_GUARDED_USER": "me"})
+    assert missing("guarded", Basic(), settings) == ["password"]
+    assert missing("guarded", Open(), settings) == []
 
 
 def test_what_is_missing_is_said_with_how_to_get_it_and_where_to_put_it(server):

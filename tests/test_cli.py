@@ -40,7 +40,7 @@ def said(harvest, *words):
 @pytest.mark.parametrize(
     ("words", "status", "text"),
     [
-        ("fetch --source gaia_dr4 --target x", 2, "Did you mean 'gaia_dr3'?"),
+        ("fetch --source gaia_dr33 --target x", 2, "Did you mean 'gaia_dr3'?"),
         ("fetch --source gaia_dr3", 2, "no target given"),
         ("fetch --source gaia_dr3 --target '400 10'", 2, "is not a position"),
         ("fetch --source gaia_dr3 --target '10:00:00 +10:61:00'", 2, "is not a position"),

@@ -2,7 +2,7 @@ from pathlib import Path
 
 import pytest
 
-from harvester.config import read_settings
+from harvester.config import is_secret, read_settings
 from harvester.errors import BadSettings
 
 
@@ -40,6 +40,18 @@ def test_secrets_come_from_files_or_environment_and_are_never_shown(tmp_path):
     found = settings(tmp_path, environ={"HARVESTER_LASAIR_TOKEN": "quiet"})
     assert found.service("lasair").secrets == {"token": "quiet"}
     assert "quiet" not in repr(found)
+
+
+def test_a_secret_of_a_source_may_have_any_name(tmp_path):
+    environ = {"HARVESTER_TNS_API_KEY": "a", "HARVESTER_TNS_BOT_ID": "b", "HARVESTER_CPCS_HASHTAG": "c", "HARVESTER_LASAIR_LSST_TOKEN": "d"}
+    found = settings(tmp_path, environ=environ | {"HARVESTER_TNS_PER_SECOND": "0.1"})
+    assert found.service("tns").secrets == {"api_key": "a", "bot_id": "b"}
+    assert found.service("tns").per_second == 0.1
+    assert found.service("cpcs").secrets == {"hashtag": "c"}
+    assert found.service("lasair_lsst").secrets == {"token": "d"}
+    assert found.service("lasair").secrets == {}
+    assert not found.doubts
+    assert [name for name in (*environ, "HARVESTER_TNS_PER_SECOND", "HARVESTER_STORE", "PATH") if is_secret(name)] == list(environ)
 
 
 @pytest.mark.parametrize(("mode", "doubted"), [(0o600, False), (0o640, False), (0o644, True)])

@@ -91,4 +91,4 @@ def test_no_file_names_a_package_host_or_a_path_of_this_machine():
     for name in listed.stdout.splitlines():
         path = ROOT / name
         if path.suffix not in {".png", ".npz", ".zip"} and path.is_file():
-            assert not hosts.search(path.read_text("utf-8")), name
+            assert not hosts.search(path.read_text("utf-8", "replace")), name

@@ -22,6 +22,7 @@ from conftest import needs_recordings
 
 from harvester.emulator import gaia
 from harvester.emulator.app import Emulator
+from harvester.emulator.gaia_releases import DR2
 from harvester.emulator.gaia_source import bounded, galactic, has_epoch_photometry, source_row
 from harvester.emulator.gaia_transits import G_AFTER_AF1, TICK_S, ZERO, light_time, on_board_seconds, tcb_days
 from harvester.emulator.healpix import centre_of
@@ -307,7 +308,7 @@ def test_valid_data_leaves_rows_out(url):
             b"Invalid Data Structure parameter: 'DATAMODEL_STANDARD', valid ones are: RAW, INDIVIDUAL",
         ),
         ({"RELEASE": "Gaia DR4"}, b"not public"),
-        ({"RELEASE": "Gaia DR2"}, b"not simulated"),
+        ({"RELEASE": "Gaia DR1"}, b"not simulated"),
         ({"FORMAT": "json"}, b"Invalid Format"),
         ({"RETRIEVAL_TYPE": "XP_SAMPLED"}, b"not simulated"),
         ({"ID": ",".join(map(str, range(1, 5002)))}, b"Too many"),
@@ -391,3 +392,15 @@ def test_astroquery_loads_epoch_photometry(archive, form, tmp_path):
     table = found[f"EPOCH_PHOTOMETRY-Gaia DR3 {RR_LYR.gaia_id}.{suffix}"][0]
     table = table.to_table() if form == "votable" else table
     assert np.array_equal(np.asarray(table["g_transit_mag"], float), gaia.transits(SKY, RR_LYR).bands["G"].mag)
+
+
+def test_astroquery_finds_a_source_of_dr2_by_its_id_in_dr3_and_loads_its_photometry(archive):
+    query = f"SELECT dr2_source_id FROM gaiadr3.dr2_neighbourhood WHERE dr3_source_id = {RR_LYR.gaia_id}"
+    (number,) = archive.launch_job(query).get_results()["dr2_source_id"]
+    assert int(number) == DR2.id_of(RR_LYR) != RR_LYR.gaia_id
+    asked = {"data_release": "Gaia DR2", "data_structure": "INDIVIDUAL", "retrieval_type": "EPOCH_PHOTOMETRY", "format": "csv"}
+    found = archive.load_data([int(number)], **asked)
+    (table,) = found[f"EPOCH_PHOTOMETRY-Gaia DR2 {number}.csv"]
+    assert set(table["band"]) == {"G", "BP", "RP"}
+    g = np.asarray(table["mag"], float)[np.asarray(table["band"]) == "G"]
+    assert np.array_equal(g, gaia.transits(SKY, RR_LYR).bands["G"].mag[: len(g)])

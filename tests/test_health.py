@@ -4,15 +4,21 @@ import json
 
 import pytest
 from conftest import needs_recordings
+from test_gaia_releases import Day
 
 from harvester import health
+from harvester.cli.options import App
+from harvester.emulator.app import Emulator
 from harvester.emulator.faults import Faults
+from harvester.emulator.gaia_releases import DR4_DAY
 from harvester.emulator.recordings import Recording
+from harvester.emulator.server import serve
 from harvester.errors import Unreachable
-from harvester.payload import Payload, columns_of
-from harvester.source import find, layouts, load
+from harvester.layout import columns_of
+from harvester.payload import Payload
+from harvester.source import find, layouts, load, registered
 
-BOTH = "sources check"
+BOTH = "sources check gaia_dr3 ztf_dr"
 
 
 @pytest.fixture
@@ -29,6 +35,19 @@ def test_services_that_are_well_are_said_to_be(harvest):
     ]
     assert all(int(row["rows"]) > 50 and row["credentials"] == "not needed" for row in harvest.rows)
     assert harvest.err == ""
+
+
+def test_every_source_of_ours_is_well_in_the_simulated_sky_or_says_why_it_cannot_be_asked(harvest, monkeypatch):
+    with serve(Emulator(clock=Day(DR4_DAY - 1))) as server:
+        monkeypatch.setattr(App, "emulator", server)
+        assert harvest("sources check --json") == 0
+    states = {found["source"]: found["state"] for found in harvest.objects}
+    assert {name: state for name, state in states.items() if state != "ok"} == {"gaia_dr4": "not yet public", "mars": "unknown"}
+    assert set(states) == set(registered())
+    assert {found["source"] for found in harvest.objects if found["credentials"] == "not tried"} == {
+        name for name in registered() if load(name).credentials
+    }
+    assert "gaia_dr4: not yet public" in harvest.err
 
 
 def test_one_can_be_asked_alone_in_a_single_small_question(harvest, emulator):
@@ -93,6 +112,14 @@ def test_a_column_that_is_not_read_may_go_with_a_warning_and_an_added_one_does_n
     assert not health.Checkup("ztf_dr", "changed", missing=("airmass",), added=()).is_well
 
 
+def test_keys_of_json_have_the_names_of_what_they_are_in_and_may_be_left_out():
+    said = b'{"seen":[{"mjd":1,"band":{"name":"g"}},{"mjd":2,"corrected":3,"band":{"name":"r","id":1}}],"limits":[],"oid":"7"}'
+    assert columns_of(Payload(said)) == ("seen.mjd", "seen.band.name", "seen.band.id?", "seen.corrected?", "limits", "oid")
+    known = [("mjd", "limits.mjd", "corrected?")]
+    assert health.drift([("mjd", "limits")], known) == ((), ())
+    assert health.drift([("mjd", "corrected", "seeing?")], known) == (("limits.mjd",), ("seeing",))
+
+
 def test_an_answer_is_compared_with_the_layout_that_is_nearest():
     known = layouts(find("gaia_dr3"))
     assert len(known) == 2
@@ -117,19 +144,26 @@ def test_a_bug_of_one_source_does_not_stop_the_others(harvest, monkeypatch):
 
 def test_a_source_without_an_example_is_unknown_not_well_nor_ill(monkeypatch):
     monkeypatch.setattr(load("ztf_dr").__class__, "example", None)
-    assert health._question(load("ztf_dr"), simulated=False) is None
+    assert health._questions(load("ztf_dr"), simulated=False) == []
 
 
 def test_every_source_of_ours_has_an_example_and_its_columns_written_down():
-    for name in ("gaia_dr3", "ztf_dr"):
-        assert load(name).example is not None
-        assert layouts(find(name))
+    for name in registered():
+        source = load(name)
+        assert source.example is not None or source.retired, name
+        assert layouts(find(name)) or name in {"aavso", "atlas", "gaia_alerts", "ztf_forced"}, "these send text that is no table of ours"
 
 
 @needs_recordings
 @pytest.mark.parametrize(
     ("name", "recording"),
-    [("ztf_dr", "ztf_dr/nph_light_curves_two_objects.vot.xml"), ("gaia_dr3", "gaia_dr3/dr3_epoch_individual_csv_2rows_excerpt.csv")],
+    [
+        ("ztf_dr", "ztf_dr/nph_light_curves_two_objects.vot.xml"),
+        ("gaia_dr3", "gaia_dr3/dr3_epoch_individual_csv_2rows_excerpt.csv"),
+        ("gaia_dr2", "gaia_dr3/dr2_epoch_photometry_5813181197970338560.vot.xml"),
+        ("asassn", "asassn/skypatrol_v1_light_curve_5740d76a.csv"),
+        ("cpcs", "cpcs/bhtom2_get_alert_lc_data.json"),
+    ],
 )
 def test_the_columns_written_down_are_those_of_real_answers(recorded, name, recording):
     assert health.drift([columns_of(Payload(recorded(recording)))], layouts(find(name))) == ((), ())

@@ -100,7 +100,7 @@ def test_an_outsiders_source_is_discovered_and_listed_and_a_broken_one_is_a_warn
 
 def test_listing_imports_no_source(installed, tmp_path):
     code = (
-        "import sys; from harvester.source import describe, registered, BrokenSource\n"
+        "import sys; from harvester.errors import BrokenSource; from harvester.source import describe, registered\n"
         "for entry in registered().values():\n"
         "    try: describe(entry)\n"
         "    except BrokenSource: pass\n"

@@ -335,7 +335,7 @@ def test_retry_after_holds_every_thread_that_asks_the_host(server, client, clock
     [
         (429, {}, b'{"detail":"Request was throttled. Expected available in 12 seconds."}', 12.0),
         (429, {}, b'{"detail":"Request was throttled. Expected available in 3 minutes."}', 180.0),
-        (429, {"X-RateLimit-Remaining": "0", "X-RateLimit-Reset": "44"}, b"", 44.0),
+        (429, {"X-RateLimit-Remaining": "0", "X-RateLimit-Reset": "44"}, b"", 45.0),  # whole seconds, cut off
         (429, {"x-rate-limit-reset": "17"}, b'{"id_code":429,"id_message":"Too Many Requests"}', 17.0),
         (429, {"Retry-After": "9", "X-RateLimit-Reset": "44"}, b"", 9.0),
         (403, {"X-RateLimit-Remaining": "0", "RateLimit-Reset": "5"}, b"", 5.0),

@@ -19,7 +19,7 @@ TAP_HEADER = b"source_id,ra,dec,ref_epoch,pmra,pmdec,has_epoch_photometry\n"
 
 def light_curve(name, body, target=ANYWHERE):
     source = load(name)
-    return with_bjd_tdb(deliver(source, [Payload(body, source=name)]).rows, target, source.time_system)
+    return with_bjd_tdb(deliver(source, [Payload(body, source=name)]).rows, target, source.systems())
 
 
 def of(rows, filter_, quality=None):
@@ -149,7 +149,7 @@ def test_an_answer_without_the_photometry_that_the_archive_lists_is_suspicious(n
     query = Query((target,), 1.5)
     listed = list(source.fetch(query, Scripted(TAP_HEADER + b"77,10.0,20.0,2016.0,,,true\n", nothing)))
     header = nothing.startswith(b"source") and nothing.replace(
-        b"g_transit_time", b"band,time,flux,flux_error,mag,rejected_by_variability,other_flags"
+        b"g_transit_time", b"band,time,flux,flux_error,mag,rejected_by_photometry,rejected_by_variability,other_flags"
     )
     listed[1] = listed[1].about(body=header or nothing)
     assert "lists photometry" in deliver(source, listed).share(target, 1.5, windowed=False).lost
@@ -173,7 +173,7 @@ def test_gaia_asks_for_ids_in_batches_of_5000():
     rows = b"".join(b"%d,10.0,20.0,2016.0,,,true\n" % (10**18 + number) for number in range(1999))
     http = Scripted(TAP_HEADER + rows, b"")
     source = load("gaia_dr3")
-    source_module = __import__("harvester.sources.gaia_dr3", fromlist=["MOST_IDS"])
+    source_module = __import__("harvester.gaia_archive", fromlist=["MOST_IDS"])
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(source_module, "MOST_IDS", 1000)
         http.answers.append(b"")

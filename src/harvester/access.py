@@ -40,6 +40,7 @@ def session_for(
         timeout_s=own.timeout or source.timeout,
         credentials=shown,
         remedy=remedy(name, source),
+        plain_http=source.plain_http,
     )
     return client.session(service, Errand(jobs or ShortMemory(), name, query) if query else None)
 
@@ -50,15 +51,22 @@ def credentials(name: str, wanted: tuple[Credential, ...], secrets: Mapping[str,
     if simulated:
         secrets = {secret: PLACEHOLDER for one in wanted for secret in one.secrets}
     for one in wanted:
-        if missing := [secret for secret in one.secrets if not secrets.get(secret)]:
-            raise Refused(f"{name} needs a {' and a '.join(missing)}, and the settings have none.", one.how, where_to_put(name, missing))
+        if lacking := [secret for secret in one.secrets if not secrets.get(secret)]:
+            raise Refused(f"{name} needs a {' and a '.join(lacking)}, and the settings have none.", one.how, where_to_put(name, lacking))
     values = {one: _written(one.value, secrets) for one in wanted}
     headers = {one.header: value for one, value in values.items() if one.header}
     params = {one.param: value for one, value in values.items() if one.param}
+    fields = {one.field: value for one, value in values.items() if one.field}
     try:
-        return Credentials(headers, params, tuple(secrets.values()))
+        return Credentials(headers, params, fields, tuple(secrets.values()))
     except BadSettings as error:  # the other sources go on
         raise Refused(f"{name}: {error.what}", error.why, where_to_put(name, [*secrets])) from error
+
+
+def missing(name: str, source: Source, settings: Settings) -> list[str]:
+    """Return the secrets that a source needs and the settings do not have."""
+    held = settings.service(name).secrets
+    return list(dict.fromkeys(secret for one in source.credentials for secret in one.secrets if not held.get(secret)))
 
 
 def remedy(name: str, source: Source) -> str:

@@ -105,6 +105,44 @@ def total_from_difference(difference_ujy: ArrayLike, reference_ujy: ArrayLike, *
     return _floats(reference_ujy) + signs * _floats(difference_ujy)
 
 
+def total_or_difference(
+    difference_ujy: ArrayLike, difference_err_ujy: ArrayLike, mag: ArrayLike, mag_err: ArrayLike, *, zeropoint_jy: float | None
+) -> tuple[Floats, Floats, NDArray[np.bool_]]:
+    """Return flux and its error (uJy), and where that is total: difference plus reference where `mag` and `mag_err` of the reference are known.
+
+    Elsewhere it is the difference alone.
+
+    >>> flux, err, total = total_or_difference([30.0, -7.0], [3.0, 2.0], [18.9, np.nan], [0.04, np.nan], zeropoint_jy=AB_ZEROPOINT_JY)
+    >>> flux.round(2), err.round(2), total
+    (array([130.,  -7.]), array([4.75, 2.  ]), array([ True, False]))
+    """
+    alone, alone_err = _floats(difference_ujy), _floats(difference_err_ujy)
+    total = total_from_difference(alone, flux_from_mag(mag, zeropoint_jy))
+    both_err = np.hypot(alone_err, flux_err_from_mag(mag, mag_err, zeropoint_jy))
+    total_err = np.where(alone_err < 0, alone_err, both_err)  # an impossible error stays one, for `conform` to see
+    known = np.isfinite(_floats(mag)) & np.isfinite(_floats(mag_err))
+    return np.where(known, total, alone), np.where(known, total_err, alone_err), known
+
+
+def baseline(flux: ArrayLike, group: ArrayLike, quiet: ArrayLike, *, least: int = 25) -> Floats:
+    """Return the zero level of each row: the median flux of the `quiet` rows of its group, NaN where those are fewer than `least`.
+
+    Difference images have a level of their own for each reference image (field, CCD, quadrant, filter), which is no light of the target:
+    `group` tells them apart, `quiet` are good rows from long before or after the event. Subtract it where it is a number.
+
+    >>> baseline([1.0, 3.0, 50.0, 9.0], ["a", "a", "a", "b"], [True, True, False, True], least=2)
+    array([ 2.,  2.,  2., nan])
+    """
+    measured, calm, groups = _floats(flux), np.asarray(quiet, bool), np.asarray(group)
+    level = np.full(measured.shape, np.nan)
+    for name in np.unique(groups):
+        here = groups == name
+        values = measured[here & calm & np.isfinite(measured)]
+        if len(values) >= least:
+            level[here] = np.median(values)
+    return level
+
+
 def ab_from_vega(mag: ArrayLike, zeropoint_jy: float | None) -> Floats:
     """Return AB magnitudes for those of a passband whose zero point is given.
 

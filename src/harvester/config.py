@@ -132,12 +132,34 @@ def _environment(merged: dict[str, Any], environ: Mapping[str, str]) -> None:
         if words in ("store", "contact"):
             merged[words] = value
             continue
-        key = next((key for key in OF_SERVICE if words.endswith(f"_{key}")), None)
-        if key:
-            merged["services"].setdefault(words.removesuffix(f"_{key}"), {})[key] = _number(variable, value) if key != "base_url" else value
-        elif words.endswith(SECRETS):
-            service, _, secret = words.rpartition("_")
-            merged["services"].setdefault(service, {}).setdefault("secrets", {})[secret] = value.strip()
+        service, key = service_and_key(variable)
+        if key in OF_SERVICE:
+            merged["services"].setdefault(service, {})[key] = _number(variable, value) if key != "base_url" else value
+        elif key:
+            merged["services"].setdefault(service, {}).setdefault("secrets", {})[key] = value.strip()
+
+
+def service_and_key(variable: str) -> tuple[str, str]:
+    """Return which setting or secret of which service a variable is: ("tns", "api_key") for HARVESTER_TNS_API_KEY; two empty words for none.
+
+    Of a source that is registered it may have any name, of another service it ends as settings or SECRETS do.
+    """
+    from harvester.source import registered
+
+    if not variable.startswith(PREFIX):
+        return "", ""
+    words = variable.removeprefix(PREFIX).lower()
+    service = max((name for name in registered() if words.startswith(f"{name}_")), key=len, default="")
+    if service:
+        return service, words.removeprefix(f"{service}_")
+    key = next((key for key in OF_SERVICE if words.endswith(f"_{key}")), words.rpartition("_")[2] if words.endswith(SECRETS) else "")
+    return (words.removesuffix(f"_{key}"), key) if key else ("", "")
+
+
+def is_secret(variable: str) -> bool:
+    """Whether a variable is the secret of a service."""
+    _, key = service_and_key(variable)
+    return bool(key) and key not in OF_SERVICE
 
 
 def _number(variable: str, value: str) -> float:
@@ -149,10 +171,9 @@ def _number(variable: str, value: str) -> float:
 
 def _doubts(environ: Mapping[str, str]) -> Iterator[tuple[str, ...]]:
     """Yield a message for each variable that is ours by its name and means nothing."""
-    endings = (*(f"_{key}" for key in OF_SERVICE), *SECRETS)
     for variable in sorted(environ):
         ours = variable.startswith(PREFIX) and not variable.startswith(OF_TESTS)
-        if ours and variable not in KNOWN_VARIABLES and not variable.lower().endswith(endings):
+        if ours and variable not in KNOWN_VARIABLES and not service_and_key(variable)[1]:
             near = get_close_matches(variable, KNOWN_VARIABLES, n=1)
             yield (f"{variable} means nothing.", f"Did you mean {near[0]}?" if near else "", "See configs/harvester.toml.")
 

@@ -18,6 +18,7 @@
     │   │   └── Resting            1   not asked: the host has just failed too often
     │   ├── Throttled              1   the service asked us to wait
     │   ├── Pending                1   a remote job is not done yet
+    │   ├── NotYetPublic           1   the release is announced, and the service does not have it yet
     │   ├── Refused                4   credentials missing or not accepted
     │   ├── Malformed              1   an answer that is not what the service documents
     │   └── BrokenSource           1   a plug-in that cannot be imported
@@ -171,6 +172,19 @@ class Pending(SourceError):
 
     kind = ""
     outcome = "pending"
+
+
+class NotYetPublic(SourceError):
+    """A data release that is announced, but that the service does not serve yet. No failure: there is nothing yet to be had, for any target.
+
+    Asked again the next night, unless `retry_after` says otherwise: a little sooner than a day, for a nightly run that begins early.
+    """
+
+    kind = "not yet public"
+    outcome = "pending"
+
+    def __init__(self, what: str, why: str = "", hint: str = "", *, retry_after: float | None = 18 * 3600.0) -> None:
+        super().__init__(what, why, hint, retry_after=retry_after)
 
 
 class Refused(SourceError):

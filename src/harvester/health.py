@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from time import monotonic
 from typing import TYPE_CHECKING
@@ -10,8 +10,9 @@ from typing import TYPE_CHECKING
 from harvester.access import session_for
 from harvester.delivery import deliver
 from harvester.errors import BrokenSource, Malformed, Pending, SourceError
+from harvester.layout import OPTIONAL, bare, columns_of, is_json
 from harvester.logs import hide
-from harvester.payload import Payload, columns_of
+from harvester.payload import Payload
 from harvester.source import Query, find, layouts, load
 
 if TYPE_CHECKING:
@@ -22,8 +23,10 @@ if TYPE_CHECKING:
 OK, CHANGED, SUSPICIOUS, UNKNOWN = "ok", "changed", "suspicious", "unknown"
 MOST_AHEAD_S = 60.0
 """Clocks this far apart spoil what `due` and Retry-After dates mean; a second or two is the rounding of the header."""
-SIMULATED_PLACE = (291.36631, 42.78436, 5.0)
-"""Around RR Lyr (which moves), where every simulated survey has seen something."""
+SIMULATED = (("RR Lyr", 291.36631, 42.78436), ("Gaia21sim", 150.25, 2.25), ("AT 2026sima", 215.0, -3.0))
+"""Something that every simulated survey has seen: a star, or one of two transients (one for the northern sky, one for LSST)."""
+SIMULATED_RADIUS = 5.0
+"""Of the search around it, arcsec: RR Lyr moves."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,8 +35,9 @@ class Checkup:
 
     `state`: "ok"; "changed" (the answer was read, but columns have gone or come); "suspicious" (no row, or rows that cannot be trusted);
     "unknown" (there is no question to ask); or the class of the failure, "postponed" or "pending" as in an Outcome. `lines` say why and what
-    to do. `missing` and `added` are columns against the nearest layout of the recordings; None where none are written down. `clock_ahead`:
-    seconds by which the service's clock is ahead of ours, None if it does not tell.
+    to do. `missing` and `added` are columns against the nearest layout of the recordings; None where none are written down. Services leave keys of
+    JSON out, and bring others, as they have something to say: that is no change of state. `clock_ahead`: seconds by which the service's clock is
+    ahead of ours, None if it does not tell.
     """
 
     source: str
@@ -66,34 +70,44 @@ def check(name: str, client: Client, settings: Settings) -> Checkup:
         return Checkup(name, error.kind, tuple(error.lines()))
     if source.retired:
         return Checkup(name, UNKNOWN, (f"{name} is retired.", f"Use {source.retired}."))
-    query = _question(source, simulated=client.loopback_only)
-    if query is None:
-        return Checkup(
-            name, UNKNOWN, (f"{name} has no example that could be asked.", "Its file may declare one: example = Query.at(RA, DEC)")
-        )
-    return _asked(name, query, client, settings)
+    found = Checkup(name, UNKNOWN, (f"{name} has no example that could be asked.", "Its file may declare one: example = Query.at(RA, DEC)"))
+    for query in _questions(source, simulated=client.loopback_only):
+        found = _asked(name, query, client, settings)
+        if found.rows or found.state != SUSPICIOUS:
+            break
+    return found
 
 
 def drift(seen: Sequence[tuple[str, ...]], known: Sequence[tuple[str, ...]]) -> tuple[tuple[str, ...], tuple[str, ...]]:
     """Return the columns that are missing and those that were added, each answer against the known layout that is nearest to it.
+
+    A column that may be left out (see `layout.OPTIONAL`) is not missed, nor are the keys of objects of which there is none ("limits", and not
+    "limits.mjd").
 
     >>> drift([("mjd", "mag", "seeing")], [("mjd", "mag", "magerr"), ("jd", "flux")])
     (('magerr',), ('seeing',))
     """
     missing: dict[str, None] = {}
     added: dict[str, None] = {}
-    for columns in seen:
-        nearest = min(known, key=lambda layout: len(set(layout) ^ set(columns)))
-        missing |= dict.fromkeys(name for name in nearest if name not in columns)
-        added |= dict.fromkeys(name for name in columns if name not in nearest)
+    for columns in (tuple(map(bare, columns)) for columns in seen):
+        nearest = min(known, key=lambda layout: len({bare(name) for name in layout} ^ set(columns)))
+        missing |= dict.fromkeys(name for name in nearest if not name.endswith(OPTIONAL) and not _is_among(columns, name))
+        added |= dict.fromkeys(name for name in columns if not _is_among(map(bare, nearest), name))
     return tuple(missing), tuple(added)
 
 
-def _question(source: Source, *, simulated: bool) -> Query | None:
+def _is_among(columns: Iterable[str], name: str) -> bool:
+    """Whether a column is there, or stands for one that is: of objects in JSON, of which there may be none, either they or their keys are told."""
+    return any(name == other or name.startswith(f"{other}.") or other.startswith(f"{name}.") for other in columns)
+
+
+def _questions(source: Source, *, simulated: bool) -> list[Query]:
+    """Return what is asked until something comes: the source's example, or things of the simulated sky."""
     example = source.example
     if not simulated:
-        return example
-    return Query.at(*SIMULATED_PLACE, since=example.since if example else None, until=example.until if example else None)
+        return [example] if example else []
+    window = {"since": example.since, "until": example.until} if example else {}
+    return [Query.at(ra, dec, SIMULATED_RADIUS, name=name, **window) for name, ra, dec in SIMULATED]
 
 
 def _asked(name: str, query: Query, client: Client, settings: Settings) -> Checkup:
@@ -135,11 +149,12 @@ def _judged(name: str, source: Source, payloads: Sequence[Payload]) -> Checkup:
 def _with_columns(found: Checkup, payloads: Sequence[Payload], name: str) -> Checkup:
     """Compare the columns that came with those of the recordings; an answer that nobody could read has its own complaint."""
     known = layouts(find(name))
-    seen = [columns for columns in map(_columns, payloads) if columns]
+    seen = [(columns, is_json(payload)) for payload in payloads if (columns := _columns(payload))]
     if not (known and seen):
         return found
-    missing, added = drift(seen, known)
+    missing, added = drift([columns for columns, _ in seen], known)
     found = replace(found, missing=missing, added=added)
+    missing, added = drift([columns for columns, as_json in seen if not as_json], known)
     if found.state != OK or not (missing or added):
         return found
     words = [f"{word}: {', '.join(names)}" for word, names in (("gone", missing), ("new", added)) if names]

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import io
+import json
 import re
 import zipfile
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -33,7 +34,7 @@ BOM = b"\xef\xbb\xbf"
 
 @dataclass(frozen=True, slots=True)
 class SkyObject:
-    """A thing that a survey has near a target: id, position (ICRS degrees) at `epoch` (Julian year), proper motion (mas/yr)."""
+    """A thing that a survey (empty is the source's own) has near a target: position (ICRS deg) at `epoch` (year), proper motion (mas/yr)."""
 
     object_id: str
     ra: float
@@ -43,6 +44,7 @@ class SkyObject:
     pmdec: float = 0.0
     has_photometry: bool | None = None
     """What the survey says of it; an answer without photometry of a thing that is said to have some is suspicious."""
+    survey: str = ""
 
 
 @dataclass(frozen=True)
@@ -75,7 +77,7 @@ class Payload:
 
 
 def read_table(payload: Payload, *required: str) -> pa.Table:
-    """Return the payload's table, columns named in lower case: CSV as text, VOTable typed with null for masked and NaN.
+    """Return the payload's table, columns named in lower case: CSV as text, VOTable and Parquet typed with null for masked and NaN.
 
     An empty body is an empty table. Raises Malformed for an HTML page, a service's error document, a broken file, or missing columns.
     """
@@ -83,28 +85,34 @@ def read_table(payload: Payload, *required: str) -> pa.Table:
 
 
 def read_members(payload: Payload, *required: str) -> Iterator[tuple[str, pa.Table]]:
-    """Yield (name, table) for each member of a zip archive, or one pair with an empty name for a plain body.
+    """Yield (name, table) for each of the payload's `members`. Raises Malformed, also for an unreadable member, or missing columns."""
+    for name, body in members(payload):
+        yield name, _read(body, payload, required)
 
-    Raises Malformed for a truncated archive, an unreadable member, or missing columns.
-    """
+
+def members(payload: Payload) -> Iterator[tuple[str, bytes]]:
+    """Yield (name, body) of each table in a zip archive, or ("", body) of a plain body that is not blank. Raises Malformed for a broken archive."""
     if not payload.body.startswith(b"PK"):
         if payload.body.strip():
-            yield "", _read(payload.body, payload, required)
+            yield "", payload.body
         return
     try:
         with zipfile.ZipFile(io.BytesIO(payload.body)) as archive:
-            members = [member for member in archive.infolist() if member.filename.lower().endswith(TABLES)]
-            if sum(member.file_size for member in members) > MAX_UNPACKED:
+            found = [member for member in archive.infolist() if member.filename.lower().endswith(TABLES)]
+            if sum(member.file_size for member in found) > MAX_UNPACKED:
                 raise _malformed(payload, "the archive unpacks to more than 256 MiB")
-            for member in members:
-                yield member.filename, _read(archive.read(member), payload, required)
+            for member in found:
+                yield member.filename, archive.read(member)
     except (zipfile.BadZipFile, EOFError, OSError, NotImplementedError, zipfile.zlib.error) as error:  # type: ignore[attr-defined]
         raise _malformed(payload, f"the zip archive is broken or cut off ({error})") from error
 
 
-def columns_of(payload: Payload) -> tuple[str, ...]:
-    """Return the names of all columns of a table or an archive of tables, in their order; none of an empty body. Raises Malformed."""
-    return tuple(dict.fromkeys(name for _, table in read_members(payload) for name in table.column_names))
+def read_json(payload: Payload) -> Any:
+    """Return what a JSON body says; whole numbers keep every digit. Raises Malformed for a page, another text, or a body that was cut off."""
+    try:
+        return json.loads(payload.body)
+    except (ValueError, RecursionError) as error:
+        raise _malformed(payload, f"what came is no JSON ({str(error)[:80]})") from error
 
 
 def require(table: pa.Table, *names: str, payload: Payload | None = None) -> None:
@@ -202,7 +210,9 @@ def _read(body: bytes, payload: Payload, required: tuple[str, ...]) -> pa.Table:
     start = body[:2048].lstrip(b" \t\r\n")
     if not start:
         return pa.table({name: pa.array([], pa.string()) for name in required})
-    if start.startswith(b"<"):
+    if body.startswith(b"PAR1"):
+        table = _read_parquet(body, payload)
+    elif start.startswith(b"<"):
         table = _read_votable(body, start, payload)
     else:
         table = _read_csv(body, payload)
@@ -252,6 +262,16 @@ def _read_votable(body: bytes, start: bytes, payload: Payload) -> pa.Table:
     columns = {f.name.lower(): _votable_column(array[f.name]) for f in element.fields}
     params = {p.name.lower(): constant(str(p.value), len(array)) for p in element.params if p.name.lower() not in columns}
     return pa.table(columns | params)
+
+
+def _read_parquet(body: bytes, payload: Payload) -> pa.Table:
+    from pyarrow import parquet
+
+    try:
+        table = parquet.read_table(io.BytesIO(body))
+        return table.rename_columns([name.lower() for name in table.column_names])
+    except (pa.ArrowException, OSError) as error:
+        raise _malformed(payload, f"the Parquet file is broken or cut off ({str(error)[:80]})") from error
 
 
 def _votable_column(column: Any) -> pa.Array:

@@ -25,11 +25,16 @@ if TYPE_CHECKING:
 
 
 def first_requests(
-    wanted: Sequence[Target | str], tasks_of: Callable[[list[Target]], Iterable[Task]], store: Store | None, settings: Settings
+    wanted: Sequence[Target | str],
+    tasks_of: Callable[[list[Target]], Iterable[Task]],
+    store: Store | None,
+    settings: Settings,
+    *,
+    simulated: bool = False,
 ) -> Iterator[str]:
-    """Yield the requests, a line each, with which looking up and fetching would begin."""
+    """Yield the requests, a line each, with which looking up and fetching would begin; a simulation needs no credentials."""
     targets = []
-    with closing(_Rehearsal(settings, store)) as rehearsal:
+    with closing(_Rehearsal(settings, store, simulated=simulated)) as rehearsal:
         for item in wanted:
             known = item if isinstance(item, Target) else _known(item, store)
             if known:
@@ -40,9 +45,9 @@ def first_requests(
             yield from rehearsal.ask(task)
 
 
-def first_of_each(tasks: Iterable[Task], store: Store, settings: Settings) -> Iterator[tuple[Task, list[str]]]:
+def first_of_each(tasks: Iterable[Task], store: Store, settings: Settings, *, simulated: bool = False) -> Iterator[tuple[Task, list[str]]]:
     """Yield tasks with the requests with which each would begin, none where credentials are missing."""
-    with closing(_Rehearsal(settings, store)) as rehearsal:
+    with closing(_Rehearsal(settings, store, simulated=simulated)) as rehearsal:
         for task in tasks:
             yield task, rehearsal.ask(task)
 
@@ -50,11 +55,11 @@ def first_of_each(tasks: Iterable[Task], store: Store, settings: Settings) -> It
 class _Rehearsal:
     """A client that sends nothing, and what it would have sent."""
 
-    def __init__(self, settings: Settings, store: Store | None) -> None:
+    def __init__(self, settings: Settings, store: Store | None, *, simulated: bool) -> None:
         self._said: list[str] = []
         self._settings = settings
         self._jobs = _Glimpse(store) if store else None
-        self._client = Client(contact=settings.contact, version=__version__, dry_run=True, on_request=self._note)
+        self._client = Client(contact=settings.contact, version=__version__, loopback_only=simulated, dry_run=True, on_request=self._note)
 
     def ask(self, task: Task) -> list[str]:
         """Return the requests of a task, up to the first on whose answer the others depend."""

@@ -87,7 +87,7 @@ class _Gathered:
     rows: list[pa.Table] = field(default_factory=list)
     rejected: list[pa.Table] = field(default_factory=list)
     payloads: list[Payload] = field(default_factory=list)
-    object_ids: dict[str, None] = field(default_factory=dict)
+    object_ids: dict[str, dict[str, None]] = field(default_factory=dict)
     unreadable: list[HarvesterError] = field(default_factory=list)
     pruned: int = 0
 
@@ -97,7 +97,10 @@ class _Gathered:
         self.payloads += delivery.payloads
         self.rows.append(_without(_shifted(share.rows, first), self.rows))
         self.rejected.append(_shifted(share.rejected, first))
-        self.object_ids |= dict.fromkeys(share.match.object_ids)
+        for survey, found in share.matches.items():
+            if delivery.source.relays and survey != self.survey:
+                continue
+            self.object_ids.setdefault(survey, {}).update(dict.fromkeys(found.object_ids))
 
     def remarks(self) -> str:
         """Return what the user should know: what could not be read."""
@@ -138,7 +141,9 @@ def _visit(chain: Chain, gathered: _Gathered, target: Target) -> tuple[Visit, Ou
     visit = Visit(target, chain.source, gathered.survey, message=gathered.remarks(), replayed=True)
     if gathered.rows:
         rows, rejected = (pa.concat_tables(part, promote_options="default") for part in (gathered.rows, gathered.rejected))
-        read = {"rows": rows, "quarantine": rejected, "payloads": gathered.payloads, "object_ids": tuple(gathered.object_ids)}
+        ids = {survey: tuple(words) for survey, words in gathered.object_ids.items()}
+        read: dict[str, Any] = {"rows": rows, "quarantine": rejected, "payloads": gathered.payloads}
+        read |= {"object_ids": ids.pop(gathered.survey, ()), "also_ids": ids}
         visit = replace(visit, outcome="unchanged", source_version=package(find(chain.source)), **read)
     else:
         error = gathered.unreadable[0] if gathered.unreadable else None

@@ -20,6 +20,7 @@ from harvester.passbands import Passband, passbands
 from harvester.times import TimeSystem
 
 SURVEY_COLUMNS = {
+    "survey": pa.string(),
     "passband": pa.string(),
     "time": pa.float64(),
     "mag": pa.float64(),
@@ -39,9 +40,12 @@ SURVEY_COLUMNS = {
     "facility": pa.string(),
     "observer": pa.string(),
 }
-"""What `normalise` may return; units: time in days as the source declares, magnitudes, flux in uJy, positions in degrees, exptime in seconds."""
+"""What `normalise` may return; `survey` only where a source serves several.
+
+Units: time in days as the source declares, magnitudes, flux in uJy, positions in degrees, exptime in seconds."""
 REQUIRED = ("passband", "time", "object_id")
-SCHEMA = pa.schema([("filter", pa.string()), ("bjd_tdb", pa.float64())] + [(n, t) for n, t in SURVEY_COLUMNS.items() if n != "passband"])
+IN_FILTER = ("survey", "passband")
+SCHEMA = pa.schema([("filter", pa.string()), ("bjd_tdb", pa.float64())] + [(n, t) for n, t in SURVEY_COLUMNS.items() if n not in IN_FILTER])
 """The light curve: `filter` is `passband(survey)`, `bjd_tdb` the full Julian date (days)."""
 
 GOOD, SUSPECT, BAD = 0, 1, 2
@@ -66,8 +70,18 @@ def label(passband: str, survey: str) -> str:
     return f"{passband}({survey})"
 
 
+def parts(filter_name: str) -> tuple[str, str]:
+    """Return passband and survey of a filter: the inverse of `label`.
+
+    >>> parts("g(ZTF_DR)")
+    ('g', 'ZTF_DR')
+    """
+    passband, _, survey = filter_name.rpartition("(")
+    return passband, survey.removesuffix(")")
+
+
 def conform(table: pa.Table, *, survey: str, time_system: TimeSystem, bands: Mapping[str, Passband] | None = None) -> Conformed:
-    """Check and complete a table that a source returned.
+    """Check and complete a table that a source returned, all of whose rows are of one survey.
 
     Casts to the schema's types, turns NaN into null, spells the filter, derives flux (uJy) from magnitude and back by the passband's zero
     point, gives every row an `observation_id`. `bands` are the survey's passbands, those of `passbands.toml` unless given. Raises Malformed
@@ -140,7 +154,7 @@ def _complete(rows: pa.Table, survey: str, bands: Mapping[str, Passband]) -> pa.
     filters = pa.array([labels[name] for name in named], pa.string())
     parts = (rows["object_id"], rows["passband"], pc.cast(rows["time"], pa.string()), rows["observer"])
     built = pc.binary_join_element_wise(*parts, ":", null_handling="skip")
-    columns = {name: filled[name] for name in SURVEY_COLUMNS if name != "passband"}
+    columns = {name: filled[name] for name in SURVEY_COLUMNS if name not in IN_FILTER}
     columns |= {
         "filter": filters,
         "bjd_tdb": pa.nulls(rows.num_rows, pa.float64()),

@@ -11,19 +11,17 @@ credentials, the payload archive, checks at the border, BJD_TDB, cross-match, ve
 
 from __future__ import annotations
 
-import ast
-import sys
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from difflib import get_close_matches
 from functools import lru_cache
 from importlib.metadata import EntryPoint, EntryPoints, entry_points
-from pathlib import Path
 from string import Formatter
 from typing import TYPE_CHECKING, Any, ClassVar, NoReturn, Protocol
 
-from harvester.errors import BrokenSource, UnknownSource
+from harvester.description import Description, broken, columns_file, describe, layouts, package
+from harvester.errors import UnknownSource
 from harvester.passbands import Passband, passbands
 from harvester.target import Target
 from harvester.times import TimeSystem
@@ -41,10 +39,12 @@ __all__ = [
     "Query",
     "Source",
     "TimeSystem",
+    "columns_file",
     "describe",
     "find",
     "layouts",
     "load",
+    "package",
     "registered",
 ]
 
@@ -76,9 +76,11 @@ class Query:
         return target
 
     @classmethod
-    def at(cls, ra: float, dec: float, radius: float = 1.5, *, since: float | None = None, until: float | None = None) -> Query:
-        """Return the question about one place, as a source's `example` is."""
-        return cls((Target("example", ra, dec),), radius, since, until)
+    def at(
+        cls, ra: float, dec: float, radius: float = 1.5, *, name: str = "example", since: float | None = None, until: float | None = None
+    ) -> Query:
+        """Return the question about one place, as a source's `example` is; `name` for one that is asked by name."""
+        return cls((Target(name, ra, dec),), radius, since, until)
 
 
 class Http(Protocol):
@@ -87,8 +89,19 @@ class Http(Protocol):
     def get(self, path: str, **params: Any) -> Payload:
         """GET a path below the source's base URL (or an absolute URL); a list value repeats its parameter."""
 
-    def post(self, path: str, *, data: Mapping[str, Any] | None = None, idempotent: bool = True, **params: Any) -> Payload:
-        """POST a form. One that is not `idempotent` is repeated only when the service has certainly done nothing yet."""
+    def once(self, path: str, **params: Any) -> Payload:
+        """GET what serves many targets, such as a list of all objects, once in a run: later calls return the same payload."""
+
+    def post(
+        self,
+        path: str,
+        *,
+        data: Mapping[str, Any] | None = None,
+        json: Mapping[str, Any] | None = None,
+        idempotent: bool = True,
+        **params: Any,
+    ) -> Payload:
+        """POST a form, or a JSON object. One that is not `idempotent` is repeated only when the service has certainly done nothing yet."""
 
     def wait(self, seconds: float) -> None:
         """Wait, interruptibly, for a service that has to be polled."""
@@ -113,16 +126,18 @@ class Http(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Credential:
-    """What a service wants to see before it answers: one `header` or query `param`, and how to come by it.
+    """What a service wants to see before it answers: one `header`, query `param` or `field` of every form, and how to come by it.
 
-    `value` names the secrets in braces: "Token {token}", "{key}", or "Basic {user}:{password}", which is sent as HTTP demands. A secret
-    TOKEN of source atlas is the variable HARVESTER_ATLAS_TOKEN, or the file that token_file names. `how` tells where to get one.
+    `value` names the secrets in braces: "Token {token}", "{key}", or "Basic {user}:{password}", which is sent as HTTP demands; a brace that is
+    itself sent is written twice. A secret TOKEN of source atlas is the variable HARVESTER_ATLAS_TOKEN, or the file that token_file names. `how`
+    tells where to get one.
     """
 
     value: str
     how: str
     header: str = ""
     param: str = ""
+    field: str = ""
 
     @property
     def secrets(self) -> tuple[str, ...]:
@@ -138,6 +153,12 @@ class Source(ABC):
     base_url: ClassVar[str]
     """Where the service lives; settings may point it elsewhere."""
     time_system: ClassVar[TimeSystem]
+    also_serves: ClassVar[Mapping[str, TimeSystem]] = {}
+    """Further surveys that rows may be of, which their column `survey` says (null is `survey`), each with its time system."""
+    relays: ClassVar[bool] = False
+    """Whether the ids of things in `also_serves` are its own, not those surveys': they are not kept as theirs."""
+    plain_http: ClassVar[bool] = False
+    """Whether the service knows no https: what it sends could be changed on the way. Never with credentials."""
     radius: ClassVar[float] = 1.5
     """Radius of the search, arcseconds."""
     own_passbands: ClassVar[tuple[Passband, ...]] = ()
@@ -170,9 +191,15 @@ class Source(ABC):
     """Bibcodes of the papers to cite."""
     acknowledgement: ClassVar[str] = ""
 
-    def bands(self) -> Mapping[str, Passband]:
-        """Return the passbands that rows may have, by name."""
-        return {band.name: band for band in self.own_passbands} or passbands(self.survey)
+    def systems(self) -> Mapping[str, TimeSystem]:
+        """Return the time system of each survey that rows may be of; `survey` comes first."""
+        return {self.survey: self.time_system, **self.also_serves}
+
+    def bands(self, survey: str = "") -> Mapping[str, Passband]:
+        """Return the passbands that rows of a survey (its own, unless said) may have, by name; none of a survey that it does not serve."""
+        wanted = survey or self.survey
+        own = {band.name: band for band in self.own_passbands if band.survey == wanted}
+        return own or (passbands(wanted) if wanted in self.systems() else {})
 
     @abstractmethod
     def fetch(self, query: Query, http: Http) -> Iterator[Payload]:
@@ -181,16 +208,6 @@ class Source(ABC):
     @abstractmethod
     def normalise(self, payload: Payload) -> pa.Table:
         """Turn a payload into the schema's survey columns. Pure: no network, no files, no logging. Raises Malformed."""
-
-
-@dataclass(frozen=True, slots=True)
-class Description:
-    """What the docstring at the head of a source's file says, read without importing it."""
-
-    name: str
-    package: str
-    title: str
-    facts: Mapping[str, str]
 
 
 def registered() -> dict[str, EntryPoint]:
@@ -220,81 +237,7 @@ def load(name: str) -> Source:
     try:
         made = entry.load()()
     except Exception as error:  # an outsider's module may raise anything at all on import
-        raise _broken(entry, f"{type(error).__name__}: {error}") from error
+        raise broken(entry, f"{type(error).__name__}: {error}") from error
     if not isinstance(made, Source):
-        raise _broken(entry, f"{entry.value} is no harvester.source.Source")
+        raise broken(entry, f"{entry.value} is no harvester.source.Source")
     return made
-
-
-def describe(entry: EntryPoint) -> Description:
-    """Return title and facts ("time", "cite" ...) from the docstring of a source's file, which is parsed, not imported.
-
-    Raises BrokenSource when the file is not there or does not parse.
-    """
-    try:
-        docstring = ast.get_docstring(ast.parse(_file(entry.module).read_text("utf-8"))) or ""
-    except (OSError, SyntaxError, ValueError) as error:
-        raise _broken(entry, str(error)) from error
-    title, _, rest = docstring.partition("\n")
-    return Description(entry.name, package(entry), title.rstrip("."), _facts(rest))
-
-
-def layouts(entry: EntryPoint) -> list[tuple[str, ...]]:
-    """Return the columns that a source's recordings have, in each layout that is known; empty if nobody wrote them down.
-
-    They stand beside the source's file in `<module>.columns.txt`, a name a line, layouts apart by an empty line;
-    `python -m harvester.testing recordings` writes them.
-    """
-    try:
-        text = columns_file(entry).read_text("utf-8")
-    except OSError:
-        return []
-    return [tuple(block.split("\n")) for block in text.strip().split("\n\n") if block]
-
-
-def columns_file(entry: EntryPoint) -> Path:
-    """Return where a source's columns are written down. Raises OSError when the source's own file is not there."""
-    return _file(entry.module).with_suffix(".columns.txt")
-
-
-@lru_cache
-def package(entry: EntryPoint) -> str:
-    """Return name and version of the package that a source comes from, empty where it was not installed as one."""
-    return f"{entry.dist.name} {entry.dist.version}" if entry.dist else ""
-
-
-def _facts(docstring: str) -> dict[str, str]:
-    """Read `word: value` lines; an indented or plain line continues the value above it."""
-    facts: dict[str, str] = {}
-    word = ""
-    for line in docstring.splitlines():
-        head, colon, tail = line.partition(": ")
-        if colon and head.isalpha() and head.islower():
-            word = head
-            facts[word] = tail.strip()
-        elif word and line.startswith(" "):
-            facts[word] += f" {line.strip()}"
-        else:
-            word = ""
-    return facts
-
-
-def _file(module: str) -> Path:
-    """Find a module's file without importing its packages."""
-    path: list[str] | None = None
-    parts = module.split(".")
-    for depth in range(1, len(parts) + 1):
-        name = ".".join(parts[:depth])
-        specs = (finder.find_spec(name, path) for finder in sys.meta_path if hasattr(finder, "find_spec"))
-        spec = next((spec for spec in specs if spec), None)
-        if spec is None:
-            raise OSError(f"no module named '{name}'")
-        path = list(spec.submodule_search_locations or [])
-    if spec is None or not spec.origin:
-        raise OSError(f"module '{module}' has no file")
-    return Path(spec.origin)
-
-
-def _broken(entry: EntryPoint, why: str) -> BrokenSource:
-    name = entry.dist.name if entry.dist else entry.module.partition(".")[0]
-    return BrokenSource(f"source '{entry.name}' of package '{name}' is broken.", why, f"Upgrade or remove it: pip install -U {name}")

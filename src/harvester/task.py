@@ -34,7 +34,7 @@ class Task:
 class Outcome:
     """What happened to one (Target, Source).
 
-    `kind` is new, unchanged, empty, suspicious, postponed, pending or failed; `error` the class of a failure, or why it was postponed.
+    `kind` is new, unchanged, empty, suspicious, postponed, pending or failed; `error` the class of a failure, or why it was put off.
     """
 
     target: str
@@ -55,5 +55,5 @@ class Outcome:
 
     @property
     def troubled(self) -> bool:
-        """Whether something stood in the way. A remote job that is under way (`pending`) is no trouble."""
+        """Whether something stood in the way. What is still to come (`pending`: a remote job, a release) is no trouble."""
         return self.kind not in NOT_FAILED

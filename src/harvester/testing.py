@@ -5,8 +5,8 @@ An outsider's plug-in is tested by one import, in a file beside a folder `record
     from harvester.testing import *
 
 A recording is `<case>.<ext>`, a body in the service's format; `<case>.expected.csv` beside it is what it must become, and `<case>.json`, if there,
-says what the body cannot: {"target": {"ra": .., "dec": ..}, "objects": [..]}. `python -m harvester.testing recordings` writes the expected tables
-anew, to be reviewed as a diff.
+says what the body cannot: {"target": {"ra": .., "dec": ..}, "objects": [..], "url": ".."}. `python -m harvester.testing recordings` writes the
+expected tables anew, to be reviewed as a diff.
 """
 
 from __future__ import annotations
@@ -27,7 +27,8 @@ import pyarrow.csv as pa_csv
 
 from harvester.delivery import deliver, with_bjd_tdb
 from harvester.errors import Malformed
-from harvester.payload import Payload, SkyObject, columns_of
+from harvester.layout import columns_of
+from harvester.payload import Payload, SkyObject
 from harvester.schema import SCHEMA, SURVEY_COLUMNS
 from harvester.source import Source, columns_file, describe, find, layouts, load
 from harvester.target import Target
@@ -68,7 +69,7 @@ class Recording:
     def payload(self) -> Payload:
         """The answer, with what is known beside it."""
         objects = tuple(SkyObject(**thing) for thing in self._beside.get("objects", ()))
-        return Payload(self.path.read_bytes(), url=self.path.name, source=self.source, objects=objects)
+        return Payload(self.path.read_bytes(), url=self._beside.get("url", self.path.name), source=self.source, objects=objects)
 
     @property
     def target(self) -> Target:
@@ -85,7 +86,7 @@ class Recording:
         """Return what the recording becomes today: conformed rows with BJD_TDB, and rejected ones with their reason."""
         source = load(self.source)
         delivery = deliver(source, [self.payload])
-        rows = with_bjd_tdb(delivery.rows, self.target, source.time_system).select(SCHEMA.names)
+        rows = with_bjd_tdb(delivery.rows, self.target, source.systems()).select(SCHEMA.names)
         rows = rows.append_column("rejected", pa.nulls(rows.num_rows, pa.string()))
         if delivery.rejected.num_rows:
             rejected = delivery.rejected.rename_columns({"passband": "filter", "reason": "rejected"})
@@ -180,8 +181,10 @@ def test_the_source_declares_what_the_core_needs(source_name: str) -> None:
     source = load(source_name)
     assert re.fullmatch(r"[a-z][a-z0-9_]*", source_name)
     assert re.fullmatch(r"[A-Z0-9_a-z]+", source.survey)
-    assert source.bands(), f"no passband of {source.survey}: in passbands.toml, or as the source's own"
-    assert source.base_url.startswith("https://")
+    for survey in source.systems():
+        assert source.bands(survey), f"no passband of {survey}: in passbands.toml, or as the source's own"
+    assert source.base_url.startswith("http://" if source.plain_http else "https://")
+    assert not (source.plain_http and source.credentials)
     assert source.radius > 0
     assert source.batch >= 1
     assert source.takes <= {"cone", "ids", "names"}

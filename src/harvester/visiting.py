@@ -77,13 +77,14 @@ def _shared(task: Task, delivery: Delivery) -> Found:
 
 
 def _visit(task: Task, delivery: Delivery, share: Share) -> tuple[Visit, Outcome]:
-    survey, match = delivery.source.survey, share.match
+    survey = delivery.source.survey
+    also_ids = {other: found.object_ids for other, found in share.matches.items() if other != survey and not delivery.source.relays}
     lost = share.lost or ("" if share.rows.num_rows else delivery.doubt)
     kind = "suspicious" if lost else "new" if share.rows.num_rows else task.nothing
-    message = lost or share.remarks(survey)
-    outcome = Outcome(share.target.name, task.source, kind, "", message, neighbours=match.neighbours, ambiguous=match.ambiguous)
-    visit = Visit(share.target, task.source, survey, share.rows, delivery.payloads, share.rejected, kind, "", message, match.object_ids)
-    return visit, outcome
+    message = lost or share.remarks()
+    outcome = Outcome(share.target.name, task.source, kind, "", message, neighbours=share.neighbours, ambiguous=share.ambiguous)
+    visit = Visit(share.target, task.source, survey, share.rows, delivery.payloads, share.rejected, kind, "", message)
+    return replace(visit, object_ids=share.matches[survey].object_ids, also_ids=also_ids), outcome
 
 
 def _failed(task: Task, source: Source, payloads: list[Payload], error: SourceError) -> Found:

@@ -19,6 +19,7 @@ from harvester.errors import ExitStatus, HarvesterError, UsageError
 COMMANDS = {
     "fetch": ("harvester.cli.fetch", "Get photometry now, store it, say what was new."),
     "update": ("harvester.cli.update", "Ask about everything that is due; for cron."),
+    "import": ("harvester.cli.import_", "Store what was saved of a service."),
     "export": ("harvester.cli.export", "Write light curves to a file: Parquet or CSV."),
     "plot": ("harvester.cli.plot", "Draw a light curve: picture or terminal."),
     "status": ("harvester.cli.status", "What ran last, what is due, what fails and since when."),

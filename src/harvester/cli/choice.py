@@ -19,23 +19,42 @@ if TYPE_CHECKING:
     from harvester.store import Store
 
 
-def chosen_sources(names: Sequence[str]) -> list[str]:
-    """Return the sources named, or every one that can be loaded; a broken one is a warning. Raises UnknownSource, UsageError."""
-    from harvester.source import find, load, registered
+ALL = "all"
 
-    chosen = []
-    for name in dict.fromkeys(names or registered()):
-        find(name)
+
+def chosen_sources(app: App, names: Sequence[str]) -> list[str]:
+    """Return the sources named. Raises UnknownSource, BrokenSource, UsageError for one that is retired.
+
+    Of "all", or where none is named: every one that can be asked. What is left out and why is said, a broken one as a warning.
+    """
+    from harvester.source import load
+
+    if not names or ALL in names:
+        return _askable(app)
+    for name in names:
+        if retired := load(name).retired:
+            raise UsageError(f"source '{name}' is retired.", hint=f"Use {retired}.")
+    return list(dict.fromkeys(names))
+
+
+def _askable(app: App) -> list[str]:
+    """Return every source that is not broken, not retired, and has its credentials; a simulation takes any."""
+    from harvester.access import missing
+    from harvester.source import load, registered
+
+    chosen, retired, unknown = list[str](), list[str](), list[str]()
+    for name in registered():
         try:
             source = load(name)
         except BrokenSource as error:
-            if names:
-                raise
             render.problem("warning", error.lines())
             continue
-        if source.retired and names:
-            raise UsageError(f"source '{name}' is retired.", hint=f"Use {source.retired}.")
-        chosen += [] if source.retired else [name]
+        bare = not app.emulated and missing(name, source, app.settings)
+        (retired if source.retired else unknown if bare else chosen).append(name)
+    if unknown and not app.quiet:
+        render.say(f"Left out, without credentials: {', '.join(unknown)}. How to get them: harvest sources show --source NAME")
+    if retired and not app.quiet:
+        render.say(f"Left out, retired: {', '.join(retired)}.")
     return chosen
 
 

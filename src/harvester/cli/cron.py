@@ -15,7 +15,7 @@ from harvester.cli import render
 from harvester.cli.choice import chosen_sources
 from harvester.cli.options import COMMON, App, define, source_option
 from harvester.cli.stopping import as_seconds
-from harvester.config import OF_SERVICE, PREFIX, SECRETS, user_config
+from harvester.config import OF_SERVICE, PREFIX, is_secret, user_config
 from harvester.cron import Entry, Job, crontab, own_minute, programs, units
 from harvester.errors import StoreError, UsageError
 
@@ -68,7 +68,7 @@ def install(app: App, /, way: str | None, at: str | None, max_time: str | None, 
     harvest --store postgresql://me@server/lightcurves cron install --systemd
     """  # noqa: D301 - \b is click's
     if sources:
-        chosen_sources(sources)
+        chosen_sources(app, sources)
     way = way or ("crontab" if programs.has("crontab") or not programs.has("systemctl") else "systemd")
     more = [*(word for name in sources for word in ("--source", name)), *(("--max-time", max_time) if max_time else ())]
     job = _job(app, more, at)
@@ -167,7 +167,7 @@ def _secrets(environ: Mapping[str, str]) -> list[str]:
     return [
         name
         for name, value in sorted(environ.items())
-        if (name.startswith(PREFIX) and name not in NOT_CARRIED and name.lower().endswith(SECRETS))
+        if (name not in NOT_CARRIED and is_secret(name))
         or name in SECRET_ELSEWHERE
         or ((name.startswith(PREFIX) or name in CARRIED) and name not in NOT_CARRIED and PASSWORD_IN_URL.search(value))
     ]

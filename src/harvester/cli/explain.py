@@ -48,7 +48,9 @@ def _time(point: dict[str, Any]) -> dict[str, Any]:
     known = {"time": point["time"], "bjd_tdb": point["bjd_tdb"], "exptime": point["exptime"]}
     if source is None:
         return known | {"system": None, "difference_s": None}
-    system = source.time_system
+    from harvester.schema import parts
+
+    system = source.systems().get(parts(point["filter"])[1], source.time_system)
     middle = (point["exptime"] or 0.0) / 2 if system.stamp == "start" else 0.0
     difference = point["bjd_tdb"] and (point["bjd_tdb"] - point["time"] - system.jd_offset) * SECONDS_PER_DAY
     return known | {"system": system.describe(), "to_middle_s": middle, "difference_s": difference}

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 
 @define("fetch")
-@source_option(help="Survey to ask, several times for several.  [default: every one]")
+@source_option(help="Survey to ask, several times for several, or all.  [default: all]")
 @target_option(help="What to ask about: name, position (ICRS), file with one a line, or - for standard input.")
 @click.option(
     "--radius", type=click.FloatRange(min=0.01, max=3600), metavar="ARCSEC", help="Radius of the search.  [default: the source's own]"
@@ -54,7 +54,7 @@ def command(
     stop = Stop(max_time)
     if failed_of is not None:
         return _once_more(app, failed_of, sources, stop, dry_run=dry_run, other=[*targets, *filter(None, asked.values())])
-    names = chosen_sources(sources)
+    names = chosen_sources(app, sources)
     wanted = read_wanted(targets)
 
     def tasks_of(found: Sequence[Target]) -> list[Task]:
@@ -79,7 +79,7 @@ def _once_more(app: App, run: str, sources: Sequence[str], stop: Stop, *, dry_ru
         )
     store = app.store(insist=True)
     number, missed = store.timetable.unanswered(run)
-    names = chosen_sources(sources or [row["source"] for row in missed]) if sources or missed else []
+    names = chosen_sources(app, sources or [row["source"] for row in missed]) if sources or missed else []
     tasks = again(store, [row for row in missed if row["source"] in names], app.settings)
     if not tasks:
         if not app.quiet:
@@ -119,7 +119,7 @@ def _rehearse(app: App, wanted: Sequence[Target | str], tasks_of: Callable[[list
     """Print the requests that a fetch would begin with."""
     from harvester.harvest import first_requests
 
-    for line in first_requests(wanted, tasks_of, _existing(app), app.settings):
+    for line in first_requests(wanted, tasks_of, _existing(app), app.settings, simulated=app.emulated):
         render.lines([line])
     render.say("Nothing was sent. Further requests depend on the answers.")
     return ExitStatus.DONE

@@ -116,9 +116,7 @@ class App:
         from harvester.harvest import base_urls
 
         services = {
-            name: replace(
-                settings.service(name), base_url=url.replace("https://", f"{self.emulator.url}/", 1), at_once=8, per_second=1000.0
-            )
+            name: replace(settings.service(name), base_url=f"{self.emulator.url}/{url.partition('://')[2]}", at_once=8, per_second=1000.0)
             for name, url in base_urls().items()
         }
         return replace(settings, services={**settings.services, **services})

@@ -49,8 +49,8 @@ class Tally:
             trouble = self.troubles.setdefault((outcome.source, outcome.kind, outcome.error), Trouble())
             trouble.count += 1
             trouble.examples += [outcome] if trouble.count <= max(self.few, 1) else []
-        elif outcome.message and len(self.remarks) < MOST_REMARKS:
-            self.remarks.append(f"{outcome.source}: {outcome.target}: {outcome.message.splitlines()[0].rstrip('.')}.")
+        elif outcome.message and len(self.remarks) < MOST_REMARKS and (remark := _remark(outcome)) not in self.remarks:
+            self.remarks.append(remark)
 
     @property
     def total(self) -> int:
@@ -170,6 +170,12 @@ def as_object(outcome: Outcome) -> dict[str, Any]:
         "ambiguous": outcome.ambiguous,
         "seconds": round(outcome.seconds, 3),
     }
+
+
+def _remark(outcome: Outcome) -> str:
+    """Return what is worth knowing although it is no trouble; an error that is none (see NotYetPublic) is of the source, whatever the target."""
+    said = outcome.message.splitlines()[0].removeprefix(f"{outcome.source}: ").rstrip(".")
+    return f"{outcome.source}: {said}." if outcome.error else f"{outcome.source}: {outcome.target}: {said}."
 
 
 def _word(*kinds: str) -> str:

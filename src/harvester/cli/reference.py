@@ -70,8 +70,9 @@ def renewed(text: str, root: Path) -> str:
 
 def _source_row(entry: EntryPoint) -> str:
     about, source = describe(entry), load(entry.name)
-    filters = " ".join(f"`{name}({source.survey})`" for name in source.bands())
-    return f"| `{about.name}` | {about.title} | {filters} | {about.facts['release']} | {source.time_system.describe()} |"
+    filters = " ".join(f"`{name}({survey})`" for survey in source.systems() for name in source.bands(survey))
+    times = dict.fromkeys(system.describe() for system in source.systems().values())
+    return f"| `{about.name}` | {about.title} | {filters} | {about.facts['release']} | {'; '.join(times)} |"
 
 
 def _helps(command: click.Command, context: click.Context) -> Iterator[str]:

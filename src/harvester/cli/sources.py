@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
@@ -15,7 +15,11 @@ from harvester.source import Source, describe, find, load, registered
 
 if TYPE_CHECKING:
     from harvester.health import Checkup
+    from harvester.times import TimeSystem
 
+NEITHER = {"unknown", "not yet public"}
+"""Neither well nor ill: there is nothing that could be asked."""
+NO_ERRORS = {"suspicious", "postponed"} | NEITHER
 CHECKED = ("source", "state", "rows", "columns", "credentials", "clock", "seconds")
 
 
@@ -67,13 +71,14 @@ def check(app: App, /, names: Sequence[str]) -> int:
 def _report(app: App, found: Checkup, *, header: bool) -> None:
     """Print a line of data; say what is wrong."""
     row = asdict(found) | {"seconds": round(found.seconds, 3), "well": found.is_well}
+    silent = app.quiet and (found.is_well or found.state in NEITHER)
     if app.json:
         render.objects([row])
-    elif not (app.quiet and found.is_well):
+    elif not silent:
         clock = "" if found.clock_ahead is None else f"{found.clock_ahead:+.0f} s"
         render.tab_separated([row | {"clock": clock, "columns": _drift(found)}], CHECKED, header=header)
-    if found.lines and not (app.quiet and found.is_well):
-        render.problem("warning" if found.is_well or found.state in {"suspicious", "unknown", "postponed"} else "error", found.lines)
+    if found.lines and not silent:
+        render.problem("warning" if found.is_well or found.state in NO_ERRORS else "error", found.lines)
     if found.clock_is_off:
         words = f"{found.source}: its clock is {abs(found.clock_ahead or 0):.0f} s {'ahead of' if (found.clock_ahead or 0) > 0 else 'behind'} ours."
         render.problem("warning", [words, "If other services say the same, this machine's clock is wrong: set it (NTP)."])
@@ -86,7 +91,7 @@ def _drift(found: Checkup) -> str:
 
 
 def _status(found: Sequence[Checkup]) -> int:
-    bad = [one for one in found if not one.is_well and one.state != "unknown"]
+    bad = [one for one in found if not one.is_well and one.state not in NEITHER]
     if not bad:
         return ExitStatus.DONE
     if all(one.state == "refused" for one in bad):
@@ -95,21 +100,19 @@ def _status(found: Sequence[Checkup]) -> int:
 
 
 def _facts(source: Source) -> list[tuple[str, Any]]:
-    system = source.time_system
+    systems = source.systems()
+    one = len(systems) == 1
     facts: list[tuple[str, Any]] = [
-        ("survey", source.survey),
+        ("survey", source.survey if one else list(systems)),
         ("filters", _filters(source)),
-        ("time system", system.describe()),
-        (
-            "time budget",
-            f"{system.total_sigma_s:.2g} s in BJD_TDB (1 sigma), of which {system.sigma_s:g} s is the survey's own; our conversion adds 3 us",
-        ),
+        ("time system", _per_survey({survey: system.describe() for survey, system in systems.items()})),
+        ("time budget", _per_survey({survey: _budget(system) for survey, system in systems.items()})),
         ("radius", f'{source.radius:g}"'),
         ("asked by", sorted(source.takes)),
         ("targets per query", source.batch),
         ("cadence", "once per release" if source.cadence is None else f"every {source.cadence:g} days"),
         ("pace", f"{source.pace.per_second:g} requests a second, {source.pace.at_once} at once"),
-        ("credentials", [f"{one.header or one.param}: {one.value}" for one in source.credentials] or "none"),
+        ("credentials", [f"{one.header or one.param or one.field}: {one.value}" for one in source.credentials] or "none"),
         *([("how to get them", source.credentials[0].how)] if source.credentials else []),
         ("service", source.base_url),
         ("cite", list(source.cite)),
@@ -118,10 +121,23 @@ def _facts(source: Source) -> list[tuple[str, Any]]:
     return [*facts, ("retired", f"use {source.retired}")] if source.retired else facts
 
 
+def _per_survey(said: Mapping[str, str]) -> str | list[str]:
+    """Return what is said of the only survey, or of each, without saying the same twice."""
+    surveys: dict[str, list[str]] = {}
+    for survey, words in said.items():
+        surveys.setdefault(words, []).append(survey)
+    return next(iter(surveys)) if len(surveys) == 1 else [f"{', '.join(names)}: {words}" for words, names in surveys.items()]
+
+
+def _budget(system: TimeSystem) -> str:
+    own = f"of which {system.sigma_s:g} s is the survey's own"
+    return f"{system.total_sigma_s:.2g} s in BJD_TDB (1 sigma), {own}; our conversion adds 3 us"
+
+
 def _filters(source: Source) -> list[str]:
     from harvester.schema import label
 
-    return [f"{label(name, source.survey)} {band.system}" for name, band in source.bands().items()]
+    return [f"{label(name, survey)} {band.system}" for survey in source.systems() for name, band in source.bands(survey).items()]
 
 
 for subcommand in (list_, show, check):

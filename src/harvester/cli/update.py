@@ -24,7 +24,7 @@ NAMES_SHOWN = 3
 
 
 @define("update")
-@source_option(help="Survey to ask, several times for several.  [default: every one]")
+@source_option(help="Survey to ask, several times for several, or all.  [default: all]")
 @target_option(help="Only these targets of the store: name, file with one a line, or - for standard input.")
 @max_time_option
 @click.option("--wait", is_flag=True, help="Wait while another update of this store is at work.  [default: leave the work to it]")
@@ -42,7 +42,7 @@ def command(app: App, /, sources: Sequence[str], targets: Sequence[str], max_tim
     """  # noqa: D301 - \b is click's
     from harvester.harvest import due
 
-    store, names = app.store(insist=True), chosen_sources(sources)
+    store, names = app.store(insist=True), chosen_sources(app, sources)
     chosen = _followed(store, targets) if targets else None
     if dry_run:
         return _rehearse(app, store, due(store, names, app.settings, targets=chosen))
@@ -103,7 +103,7 @@ def _rehearse(app: App, store: Store, plan: Plan) -> int:
 
     first = True
     for line in plan.lines.values():
-        for task, requests in first_of_each(line, store, app.settings):
+        for task, requests in first_of_each(line, store, app.settings, simulated=app.emulated):
             rows = [_row(task, request, whole=app.json) for request in requests or [""]]
             if app.json:
                 render.objects(rows)

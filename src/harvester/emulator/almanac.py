@@ -55,6 +55,16 @@ def from_site(mjd_utc: ArrayLike, site: tuple[float, float, float]) -> Any:
     return Time(np.asarray(mjd_utc, np.float64), format="mjd", scale="utc", location=place)
 
 
+def from_geocentre(mjd_utc: ArrayLike) -> Any:
+    """Return an astropy Time of MJD(UTC) at the centre of the Earth."""
+    from astropy import units
+    from astropy.coordinates import EarthLocation
+    from astropy.time import Time
+
+    centre = EarthLocation.from_geocentric(0.0, 0.0, 0.0, unit=units.m)
+    return Time(np.asarray(mjd_utc, np.float64), format="mjd", scale="utc", location=centre)
+
+
 def julian_date(times: Any, scale: str) -> NDArray[np.float64]:
     """Return the full Julian date of an astropy Time in `scale` ("tdb", "utc", "tcb" ...)."""
     with offline():

@@ -29,7 +29,9 @@ from harvester.emulator.faults import Faults
 from harvester.emulator.recordings import Recording
 from harvester.emulator.sky import Sky
 
-SERVICES = ("gaia", "irsa", "sesame", "simbad")
+SERVICES = (
+    "aavso", "alerce", "antares", "asassn", "atlas", "cpcs", "fink", "gaia", "gaia_alerts", "irsa", "lasair", "sesame", "simbad", "tns", "zfps",
+)  # fmt: skip
 FORM = "application/x-www-form-urlencoded"
 TAKEN = ("GET", "HEAD", "POST")
 COUNTS = "/_emulator/counts"

@@ -1,8 +1,8 @@
-"""ESA's DataLink server: the epoch photometry of Gaia DR3, one row per transit, in its layouts of 2025 and after.
+"""ESA's DataLink server: the epoch photometry of Gaia DR3, one row per transit, in its layouts of 2025 and after; that of DR2 and DR4 beside it.
 
-DATA_STRUCTURE INDIVIDUAL has one file per source and one row per transit; RAW one file, one row per source, with arrays. A source without
-epoch photometry is absent: from the zip, or as an empty answer with status 200. Only EPOCH_PHOTOMETRY of Gaia DR3 is simulated; what
-the real server refuses is refused with its status (500) and, where known, its words.
+DATA_STRUCTURE INDIVIDUAL has one file per source and one row per transit; RAW one file, one row per source, with arrays (of DR3 alone); DR4's
+words are others. A source without epoch photometry is absent: from the zip, or as an empty answer with status 200. Only EPOCH_PHOTOMETRY is
+simulated; what the real server refuses is refused with its status (500) and, where known, its words.
 """
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ import numpy as np
 from harvester.emulator import votable
 from harvester.emulator.adql import Column
 from harvester.emulator.app import Request, Response
+from harvester.emulator.gaia_releases import DR2, DR3, RELEASES, Release, epochs_of_dr2, epochs_of_dr4, renamed_for_dr4
 from harvester.emulator.gaia_source import FLUX, has_epoch_photometry
 from harvester.emulator.gaia_transits import Transits, transits
 
@@ -25,9 +26,11 @@ if TYPE_CHECKING:
 
     from harvester.emulator.sky import Sky
 
+    Writer = Callable[[dict[str, Any], Release], bytes]
+
 SOLUTION = 375316653866487564
-RELEASE, MOST_IDS = "Gaia DR3", 5000
-STRUCTURES = ("RAW", "INDIVIDUAL")
+MOST_IDS = 5000
+PER_SOURCE = ("INDIVIDUAL", "DATAMODEL_STANDARD")
 MIME = {"csv": "text/csv", "ecsv": "text/x-ecsv", "votable": votable.XML, "votable_plain": votable.XML, "fits": "application/fits"}
 SUFFIX = {"csv": "csv", "ecsv": "ecsv", "votable": "xml", "votable_plain": "xml", "fits": "fits"}
 IDENTIFIER = re.compile(r"(?:Gaia\s+(E?DR\d)\s+)?(\d+)", re.IGNORECASE)
@@ -36,7 +39,6 @@ UCD = {"G": "em.opt", "BP": "em.opt.B", "RP": "em.opt.R"}
 MEANING = {"G": "Transit averaged G band", "BP": "BP band", "RP": "RP band"}
 PACKED = {"long": ">i8", "double": ">f8", "float": ">f4", "boolean": "S1"}
 PARAMS = (
-    ("release", "meta.version", RELEASE),
     ("publisher", "meta.id;meta.curation", "ESA/Gaia/DPAC"),
     ("creator", "meta.ref", "Gaia Collaboration"),
 )
@@ -57,32 +59,42 @@ def serve(request: Request) -> Response:
 
 def _data(request: Request) -> Response:
     form = request.first("FORMAT", "votable").lower()
-    structure = request.first("DATA_STRUCTURE", "INDIVIDUAL").upper()
-    _check(request, form, structure)
-    ids = _ids(",".join(request.every("ID")))
+    release = _release(request)
+    structure = request.first("DATA_STRUCTURE", next(word for word in PER_SOURCE if word in release.structures)).upper()
+    _check(request, release, form, structure)
+    ids = _ids(",".join(request.every("ID")), release)
     valid = request.first("VALID_DATA").lower() == "true"
-    every = {number: rows for number in ids if (rows := _epochs(request.sky, number))}
+    every = {number: rows for number in ids if (rows := _epochs(request.sky, release, number))}
     found = {number: rows for number, rows in ((n, _valid(r) if valid else r) for n, r in every.items()) if len(rows["transit_id"])}
-    members = dict(_individual(found, form)) if structure == "INDIVIDUAL" else _raw(found, form)
+    members = dict(_individual(found, release, form)) if structure in PER_SOURCE else _raw(found, form)
     if request.first("USE_ZIP_ALWAYS").lower() == "true" or len(ids) > 1:
         return Response(_zip(members), "application/zip")
     return Response(next(iter(members.values()), b""), MIME[form])
 
 
-def _check(request: Request, form: str, structure: str) -> None:
+def _release(request: Request) -> Release:
+    """Return the release that is asked for. Raises RefusedError for one that is not public, or not simulated."""
+    name = request.first("RELEASE", DR3.name)
+    if name not in RELEASES:
+        raise RefusedError(f"Release '{name}' is not simulated.")
+    if request.now < RELEASES[name].since:
+        raise RefusedError(f"Release '{name}' is not public.")
+    return RELEASES[name]
+
+
+def _check(request: Request, release: Release, form: str, structure: str) -> None:
     """Refuse what the archive refuses, or what is not simulated."""
-    release = request.first("RELEASE", RELEASE)
-    if release != RELEASE:
-        raise RefusedError(f"Release '{release}' is not public." if release == "Gaia DR4" else f"Release '{release}' is not simulated.")
-    if structure not in STRUCTURES:
-        raise RefusedError(f"Invalid Data Structure parameter: '{structure}', valid ones are: {', '.join(STRUCTURES)}")
+    if structure not in release.structures:
+        raise RefusedError(f"Invalid Data Structure parameter: '{structure}', valid ones are: {', '.join(release.structures)}")
+    if (structure not in PER_SOURCE and release != DR3) or (release == DR2 and form.startswith("votable")):
+        raise RefusedError(f"{structure} of {release.name} as {form} is not simulated.")
     if request.first("RETRIEVAL_TYPE") not in {"EPOCH_PHOTOMETRY", "ALL"}:
         raise RefusedError(f"Retrieval type '{request.first('RETRIEVAL_TYPE')}' is not simulated.")
     if form not in MIME or (structure == "RAW" and form not in {"csv", "ecsv"}):
         raise RefusedError(f"Invalid Format parameter: '{form}'")
 
 
-def _ids(text: str) -> list[int]:
+def _ids(text: str, release: Release) -> list[int]:
     """Read ids: numbers and designations, by comma. Raises RefusedError for anything else, and for too many. Ids of other releases name nothing."""
     words = [word.strip() for word in text.split(",") if word.strip()]
     if not words:
@@ -92,12 +104,18 @@ def _ids(text: str) -> list[int]:
     found = [IDENTIFIER.fullmatch(word) for word in words]
     if bad := next((word for word, match in zip(words, found, strict=True) if not match), None):
         raise RefusedError(f"Invalid identifier: '{bad}'")
-    return list(dict.fromkeys(int(match[2]) for match in found if match and (match[1] or "DR3").upper() == "DR3"))
+    own = release.name.removeprefix("Gaia ")
+    return list(dict.fromkeys(int(match[2]) for match in found if match and (match[1] or own).upper() == own))
 
 
-def _epochs(sky: Sky, number: int) -> dict[str, Any] | None:
-    star = sky.by_gaia_id(number)
-    return columns(transits(sky, star), number) if star and has_epoch_photometry(sky, star) else None
+def _epochs(sky: Sky, release: Release, number: int) -> dict[str, Any] | None:
+    star = release.star(sky, number)
+    if star is None or release == DR2:
+        return epochs_of_dr2(sky, star, number) if star else None
+    if release == DR3:
+        return columns(transits(sky, star), number) if has_epoch_photometry(sky, star) else None
+    found = epochs_of_dr4(sky, star)
+    return renamed_for_dr4(columns(found, number)) if found else None
 
 
 def columns(epochs: Transits, number: int) -> dict[str, Any]:
@@ -122,9 +140,9 @@ def _valid(table: dict[str, Any]) -> dict[str, Any]:
     return {name: values[good] for name, values in table.items()}
 
 
-def _individual(found: dict[int, dict[str, Any]], form: str) -> Iterator[tuple[str, bytes]]:
+def _individual(found: dict[int, dict[str, Any]], release: Release, form: str) -> Iterator[tuple[str, bytes]]:
     for number, table in found.items():
-        yield f"EPOCH_PHOTOMETRY-{RELEASE} {number}.{SUFFIX[form]}", WRITERS[form](table)
+        yield f"EPOCH_PHOTOMETRY-{release.name} {number}.{SUFFIX[form]}", WRITERS[form](table, release)
 
 
 def _plain(table: dict[str, Any]) -> list[list[Any]]:
@@ -139,14 +157,15 @@ def _values(values: Any) -> list[Any]:
     return [None if value != value else value for value in plain]  # noqa: PLR0124 (NaN is not itself)
 
 
-def _csv(table: dict[str, Any]) -> bytes:
+def _csv(table: dict[str, Any], _: Release) -> bytes:
     return votable.csv_text(list(table), zip(*_plain(table), strict=True)).encode()
 
 
-def _by_astropy(form: str) -> Callable[[dict[str, Any]], bytes]:
-    def written(table: dict[str, Any]) -> bytes:
+def _by_astropy(form: str) -> Writer:
+    def written(table: dict[str, Any], _: Release) -> bytes:
         plain = zip(table.items(), _plain(table), strict=True)
-        return votable.astropy_bytes({name: (values, array.dtype.name, "") for (name, array), values in plain}, form)
+        kinds = {name: "str" if array.dtype.kind == "U" else array.dtype.name for name, array in table.items()}
+        return votable.astropy_bytes({name: (values, kinds[name], "") for (name, _), values in plain}, form)
 
     return written
 
@@ -168,13 +187,14 @@ def _described(name: str, values: Any) -> Column:
     return Column(name, kind, "", "meta.id" if name == "transit_id" else "meta.code.status", name.replace("_", " "))
 
 
-def _votable(data: Callable[[dict[str, Any]], str]) -> Callable[[dict[str, Any]], bytes]:
+def _votable(data: Callable[[dict[str, Any]], str]) -> Writer:
     """Return a writer of VOTables in which the two constant columns are PARAMs, as the archive writes them."""
 
-    def written(table: dict[str, Any]) -> bytes:
+    def written(table: dict[str, Any], release: Release) -> bytes:
         rows = {name: values for name, values in table.items() if name not in {"solution_id", "source_id"}}
-        texts = [votable.field(Column(name, "char", ucd=ucd), "PARAM", value=value) for name, ucd, value in PARAMS]
-        solution = votable.field(Column("solution_id", "long", ucd="meta.version"), "PARAM", value=str(SOLUTION))
+        said = (("release", "meta.version", release.name), *PARAMS)
+        texts = [votable.field(Column(name, "char", ucd=ucd), "PARAM", value=value) for name, ucd, value in said]
+        solution = votable.field(Column("solution_id", "long", ucd="meta.version"), "PARAM", value=str(table["solution_id"][0]))
         number = str(table["source_id"][0])
         source = votable.field(Column("source_id", "long", ucd="meta.id;meta.main"), "PARAM", value=number)
         fields = [_field(_described(name, values)) for name, values in rows.items()]
@@ -253,7 +273,7 @@ def _zip(members: dict[str, bytes]) -> bytes:
     return out.getvalue()
 
 
-WRITERS: dict[str, Callable[[dict[str, Any]], bytes]] = {
+WRITERS: dict[str, Writer] = {
     "csv": _csv,
     "ecsv": _by_astropy("ecsv"),
     "fits": _by_astropy("fits"),

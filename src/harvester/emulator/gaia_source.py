@@ -114,8 +114,8 @@ def tables(sky: Sky, asked: Constants) -> list[Table]:
     ]
 
 
-def bounded(sky: Sky, asked: Constants) -> Sequence[Star]:
-    """Return the stars that the constants of a query bound, each once."""
+def bounded(sky: Sky, asked: Constants, epoch: float = EPOCH) -> Sequence[Star]:
+    """Return the stars that the constants of a query bound at an epoch (Julian year), each once."""
     named = (DESIGNATION.fullmatch(text) for text in asked.texts)
     ids = [number for number in (*asked.numbers, *(int(name[1]) for name in named if name)) if number >= SMALLEST_ID]
     if not ids and not asked.cones:
@@ -124,7 +124,7 @@ def bounded(sky: Sky, asked: Constants) -> Sequence[Star]:
     for ra, dec, radius in asked.cones:
         if radius > WIDEST_DEG:
             raise AdqlError(f"The simulated archive serves cones up to {WIDEST_DEG} deg; this query asks for {radius:g} deg.")
-        found |= {star.gaia_id: star for star in sky.stars_near(ra, dec, radius, epoch=EPOCH)}
+        found |= {star.gaia_id: star for star in sky.stars_near(ra, dec, radius, epoch=epoch)}
     return list(found.values())
 
 

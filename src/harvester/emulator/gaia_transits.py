@@ -29,6 +29,7 @@ if TYPE_CHECKING:
 
 ZERO = 2455197.5  # JD from which DR3's times count, TCB
 START, END = 2456863.94, 2457901.87  # JD: 2014-07-25 and 2017-05-28
+END_DR2, END_DR4, END_MISSION = 2457531.98, 2458868.5, 2460690.5  # JD: 2016-05-23, 2020-01-20 and 2025-01-15
 SUN_ANGLE, PRECESSIONS, SPIN_D = np.radians(45.0), 5.8, 360 / 59.9605 / 24
 BASIC_ANGLE, HALF_WIDTH = np.radians(106.5), np.radians(0.35)
 AXIS_PER_SPIN, LEAST_GAP_D = np.radians(2.0), 0.01  # more than the axis moves in a spin; less than from one field of view to the other
@@ -75,9 +76,12 @@ class Transits:
 
 
 @lru_cache(maxsize=4096)
-def transits(sky: Sky, star: Star) -> Transits:
-    """Return what Gaia DR3 has of a star: served values and true times. It depends on the sky's seed and the star alone."""
-    aboard = scan_times(star)
+def transits(sky: Sky, star: Star, until: float = END) -> Transits:
+    """Return what Gaia DR3, or a release until another JD, has of a star: served values and true times.
+
+    It depends on the sky's seed, the star and `until` alone; which transits there are until a day does not depend on what comes after.
+    """
+    aboard = scan_times(star, until)
     second = np.rint((aboard - START) * 86400.0).astype(np.int64)
     aboard = aboard[sky.chance(star, "gaia lost", second) >= LOST]
     bjd = aboard + light_time(star, aboard)
@@ -88,10 +92,10 @@ def transits(sky: Sky, star: Star) -> Transits:
     return Transits(_transit_ids(aboard, key), _flagged(sky, star, bands, key), np.zeros(len(bjd), np.bool_))
 
 
-def scan_times(star: Star) -> Floats:
+def scan_times(star: Star, until: float = END) -> Floats:
     """Return the JD (TDB, on board) at which a star crosses the middle of either field of view, in order."""
     direction = _direction(star, np.array([(START + END) / 2]))[:, 0]
-    starts = np.asarray(START + np.arange(int((END - START) / SPIN_D)) * SPIN_D, np.float64)
+    starts = np.asarray(START + np.arange(int((until - START) / SPIN_D)) * SPIN_D, np.float64)
     along, across = _scan_angles(direction, starts)
     near = np.abs(across) < HALF_WIDTH + AXIS_PER_SPIN
     times = np.sort(np.concatenate([_crossings(direction, starts[near], along[near] + behind) for behind in (0.0, BASIC_ANGLE)]))

@@ -48,9 +48,14 @@ class Exposures:
 
 
 @lru_cache(maxsize=256)
-def exposures(seed: int, field: int, filter_: str, centre: tuple[float, float], *, thinned: float = 1.0) -> Exposures:
-    """Return all exposures of a field (`centre` in deg) in g, r or i; `thinned` is the part of the usual visits that it gets."""
-    nights = np.arange(*NIGHTS)
+def exposures(
+    seed: int, field: int, filter_: str, centre: tuple[float, float], *, thinned: float = 1.0, span: tuple[int, int] = NIGHTS
+) -> Exposures:
+    """Return all exposures of a field (`centre` in deg) in g, r or i.
+
+    `thinned` is the part of the usual visits that it gets, `span` the nights (MJD) from and to which.
+    """
+    nights = np.arange(*span)
     first, last = _window(nights, *centre)
     clear = chance.uniform(seed, "weather", nights) < CLEAR_NIGHTS
     visited = chance.uniform(seed, "visit", field, filter_, nights) < VISITS[filter_] * thinned
@@ -80,7 +85,7 @@ def _exptimes(deviate: Floats) -> Floats:
 def _window(nights: NDArray[np.int64], ra: float, dec: float) -> tuple[Floats, Floats]:
     """Return MJD from and to when a field is up in the dark; the second is the smaller where it is not."""
     middle = nights.astype(np.float64) - SITE[0] / 360.0
-    sun_ra, sun_dec = _sun(middle)
+    sun_ra, sun_dec = sun(middle)
     middle = middle + (180.0 - _hour_angle(middle, sun_ra) % 360.0) / TURN_DEG
     dark = (180.0 - _reach(TWILIGHT_DEG, sun_dec)) / TURN_DEG
     highest = 90.0 - abs(SITE[1] - dec)
@@ -90,7 +95,7 @@ def _window(nights: NDArray[np.int64], ra: float, dec: float) -> tuple[Floats, F
     return first, middle + np.minimum(dark, (up - now) / TURN_DEG)
 
 
-def _sun(mjd: Floats) -> tuple[Floats, Floats]:
+def sun(mjd: Floats) -> tuple[Floats, Floats]:
     """Right ascension and declination (deg) of the Sun (Astronomical Almanac, low precision: 0.01 deg)."""
     days = mjd - 51544.5
     anomaly = np.radians(357.528 + 0.9856003 * days)

@@ -102,7 +102,7 @@ class Sky:
         return next((star for star in found if star.gaia_id == gaia_id), None)
 
     def magnitude(self, star: Star, passband: str, bjd_tdb: ArrayLike) -> NDArray[np.float64]:
-        """Return the noiseless magnitude in G, BP, RP, g, r or i at BJD_TDB (full JD); inf where there is no light (before a supernova)."""
+        """Return the noiseless magnitude in a passband of `star.mean` at BJD_TDB (full JD); inf where there is no light (before a supernova)."""
         return star.mean[passband] + offset(star, passband, np.asarray(bjd_tdb, np.float64))
 
     def noise(self, star: Star, passband: str, key: ArrayLike) -> NDArray[np.float64]:

@@ -19,7 +19,8 @@ LEVEL = 18  # HEALPix level of a star's place in its Gaia id: pixels of 0.8 arcs
 COMPANION_EPOCH = 2016.0
 
 # G minus each passband as polynomials in BP - RP. BP: a fit to dwarfs of spectral types A to M; g, r, i (AB): Gaia DR3 documentation,
-# table 5.7 (SDSS), which holds for 0.3 < BP - RP < 3 in g, and outside is an extrapolation that the simulation accepts.
+# table 5.7 (SDSS), which holds for 0.3 < BP - RP < 3 in g, and outside is an extrapolation that the simulation accepts. V, R, I
+# (Vega, Johnson and Cousins): the same documentation's relations.
 COLOURS = {
     "G": (0.0,),
     "BP": (0.0, -0.315, -0.0915),
@@ -27,6 +28,9 @@ COLOURS = {
     "g": (0.2199, -0.6365, -0.1548, 0.0064),
     "r": (-0.09837, 0.08592, 0.1907, -0.1701, 0.02263),
     "i": (-0.293, 0.6404, -0.09609, -0.002104),
+    "V": (-0.02704, 0.01424, -0.2156, 0.01426),
+    "R": (-0.02275, 0.3961, -0.1243, -0.01396, 0.003775),
+    "I": (0.01753, 0.76, -0.0991),
 }
 COLOUR_RANGE = (-0.3, 3.0)
 
@@ -37,7 +41,8 @@ class Star:
 
     Positions are ICRS at epoch J2000.0 (deg), proper motions mas/yr (`pmra` holds cos dec), `parallax` mas, `period` days, `epoch` the
     BJD_TDB of maximum light (of the primary minimum for binaries and RV Tauri stars), `amplitude` the full range in G (mag). `mean` maps
-    G, BP, RP (Vega, Gaia's) and g, r, i (AB) to the mean magnitude; for a supernova to that at peak, for microlensing to the baseline.
+    G, BP, RP (Vega, Gaia's), g, r, i (AB) and V, R, I (Vega) to the mean magnitude; for a supernova to
+    that at peak, for microlensing to the baseline.
     """
 
     name: str

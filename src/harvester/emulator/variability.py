@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     Floats = NDArray[np.float64]
 
 # The range in each passband, in units of that in G: hot pulsation and outbursts are larger in the blue.
-COLOURED = {"BP": 1.2, "G": 1.0, "RP": 0.75, "g": 1.25, "r": 0.9, "i": 0.7}
+COLOURED = {"BP": 1.2, "G": 1.0, "RP": 0.75, "g": 1.25, "r": 0.9, "i": 0.7, "V": 1.1, "R": 0.9, "I": 0.7}
 GREY = dict.fromkeys(COLOURED, 1.0)
 ECLIPSE_WIDTH = 0.03  # of the period, one sigma
 SECONDARY = 0.4  # depth of the second eclipse

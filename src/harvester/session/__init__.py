@@ -7,8 +7,8 @@
     pace.py      politeness, waiting, the clock                                  breaker.py  leaving a host alone that fails
     errand.py    remote jobs: submitted once, however many runs ask
 
-https only, always verified; http for this machine alone. Proxies of the environment are used, but never for this machine. No cookies are
-kept.
+https only, always verified; http for this machine, and for a service that knows no https and is shown no credentials.
+Proxies of the environment are used, but never for this machine. No cookies are kept.
 """
 
 from harvester.session.client import Client

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import json
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
@@ -42,6 +43,18 @@ def pairs(params: Mapping[str, Any]) -> list[tuple[str, str]]:
 def form(data: Mapping[str, Any]) -> tuple[dict[str, str], bytes]:
     """Return the headers and the body of a form."""
     return {"Content-Type": FORM}, urlencode(pairs(data)).encode()
+
+
+def with_fields(ask: Ask, fields: Mapping[str, str]) -> bytes:
+    """Return the body with fields added, if it is a form."""
+    if not fields or ask.headers.get("Content-Type") != FORM:
+        return ask.content
+    return b"&".join(part for part in (ask.content, urlencode(fields).encode()) if part)
+
+
+def as_json(value: Mapping[str, Any]) -> tuple[dict[str, str], bytes]:
+    """Return the headers and the body of a JSON object."""
+    return {"Content-Type": "application/json"}, json.dumps(value).encode()
 
 
 def read_form(headers: Mapping[str, str], content: bytes) -> dict[str, list[str]]:

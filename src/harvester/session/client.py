@@ -15,6 +15,7 @@ from harvester.session.wire import Wire
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
+    from harvester.payload import Payload
     from harvester.session.errand import Errand
     from harvester.session.service import Service
 
@@ -47,6 +48,8 @@ class Client:
         self.wire = Wire(_user_agent(contact, version), self.clock, loopback_only=loopback_only)
         self._lock = threading.Lock()
         self._hosts: dict[str, Host] = {}
+        self._asking: dict[str, threading.Lock] = {}
+        self._answers: dict[str, Payload] = {}
 
     def session(self, service: Service, errand: Errand | None = None) -> Session:
         """Return what `fetch` is given as `http`; `errand` has the remote jobs of its query, if it may have some.
@@ -58,6 +61,15 @@ class Client:
             host = self._hosts.setdefault(name, Host(Pacer(service.pace, self.clock), Breaker(name.partition(":")[0], self.clock)))
         host.pacer.slow_to(service.pace)
         return Session(self, service, host, errand)
+
+    def once(self, url: str, ask: Callable[[], Payload]) -> Payload:
+        """Return what the first `ask` for a URL brought; whoever comes meanwhile waits for it. A failure is forgotten."""
+        with self._lock:
+            asking = self._asking.setdefault(url, threading.Lock())
+        with asking:
+            if url not in self._answers:
+                self._answers[url] = ask()
+            return self._answers[url]
 
     def close(self) -> None:
         """Wake every thread that waits (it raises Interrupted), and close the connections."""

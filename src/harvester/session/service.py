@@ -31,13 +31,16 @@ HEADER_VALUE = re.compile(r"[\x21-\x7e]([\x20-\x7e]*[\x21-\x7e])?")
 
 @dataclass(frozen=True)
 class Credentials:
-    """What a service wants to see before it answers: `headers` and query `params`, by name. `secrets` are what they were made of.
+    """What a service wants to see before it answers: `headers`, query `params` and `fields` of every form, by name.
+
+    `secrets` are what they were made of.
 
     Raises BadSettings for a header that HTTP cannot carry, such as a token read with the end of its line.
     """
 
     headers: Mapping[str, str] = field(default_factory=dict, repr=False)
     params: Mapping[str, str] = field(default_factory=dict, repr=False)
+    fields: Mapping[str, str] = field(default_factory=dict, repr=False)
     secrets: tuple[str, ...] = field(default=(), repr=False)
 
     def __post_init__(self) -> None:
@@ -69,7 +72,7 @@ class Credentials:
     @cached_property
     def _words(self) -> tuple[str, ...]:
         """Longest first, so that no part is hidden before the whole."""
-        values = [*self.headers.values(), *self.params.values(), *self.secrets]
+        values = [*self.headers.values(), *self.params.values(), *self.fields.values(), *self.secrets]
         values += [value.split(" ", 1)[1] for value in self.headers.values() if " " in value]
         values += [part for value in self.headers.values() for part in _of_basic(value)]
         forms = {
@@ -88,8 +91,8 @@ class Service:
     `base_url` is where it stands (settings may say a mirror or the emulator), `official_url` where its manual says: absolute URLs below the
     latter are sent to the former, and its host is the one that is paced. A user and password in `base_url` become Basic authentication.
     Times are in seconds: `timeout_s` of silence, `total_timeout_s` for one answer; `max_wait_s` is the longest Retry-After that is waited
-    for. `max_bytes` counts the decoded body. `remedy` tells whom the service refuses what to do. Raises BadSettings for a URL that is not
-    https, but for http on this machine itself.
+    for. `max_bytes` counts the decoded body. `remedy` tells whom the service refuses what to do. `plain_http` is for a service that knows no
+    https, and never with credentials. Raises BadSettings for another URL that is not https, but for http on this machine itself.
     """
 
     name: str
@@ -103,15 +106,17 @@ class Service:
     retries: int = 4
     credentials: Credentials = Credentials()
     remedy: str = ""
+    plain_http: bool = False
 
     def __post_init__(self) -> None:
-        parts = _parts(self.name, self.base_url)
+        plain = self.plain_http and not (self.credentials.headers or self.credentials.params or self.credentials.fields)
+        parts = _parts(self.name, self.base_url, plain=plain)
         if parts.username is not None:
             basic = _basic(unquote(parts.username), unquote(parts.password or ""))
             object.__setattr__(self, "credentials", replace(self.credentials, headers={**self.credentials.headers, "Authorization": basic}))
         object.__setattr__(self, "base_url", urlunsplit((parts.scheme, parts.netloc.rpartition("@")[2], parts.path, "", "")))
         if self.official_url:
-            _parts(self.name, self.official_url)
+            _parts(self.name, self.official_url, plain=plain)
 
     @property
     def is_local(self) -> bool:
@@ -133,10 +138,16 @@ class Service:
         return self.moved(path) if "://" in path.partition("?")[0] else _joined(self.base_url, path)
 
     def moved(self, url: str) -> str:
-        """Return an absolute URL, taken from below `official_url` to below `base_url`."""
+        """Return an absolute URL, taken from below `official_url` to below `base_url`.
+
+        What stands on this machine under the official host's name (the emulator) has other hosts beside it under theirs.
+        """
         official = self.official_url.rstrip("/")
         rest = url.removeprefix(official) if official else url
-        return _joined(self.base_url, rest) if rest != url and rest[:1] in {"", "/", "?"} else url
+        if rest != url and rest[:1] in {"", "/", "?"}:
+            return _joined(self.base_url, rest)
+        root, _, name = self.base_url.rstrip("/").rpartition("/")
+        return f"{root}/{url.partition('://')[2]}" if self.is_local and name == urlsplit(official).netloc != "" else url
 
 
 def is_loopback(host: str) -> bool:
@@ -160,7 +171,7 @@ def _joined(base: str, path: str) -> str:
     return f"{base.rstrip('/')}/{path.lstrip('/')}"
 
 
-def _parts(name: str, url: str) -> SplitResult:
+def _parts(name: str, url: str, *, plain: bool = False) -> SplitResult:
     """Split a base URL. Raises BadSettings, without repeating the URL: it may hold a password."""
     try:
         parts = urlsplit(url)
@@ -169,7 +180,7 @@ def _parts(name: str, url: str) -> SplitResult:
         raise _bad(name, "It is no URL.") from None
     if not host or port == 0 or parts.scheme not in {"http", "https"} or set(url) & UNFIT:
         raise _bad(name, "It is no URL that begins with https://.")
-    if parts.scheme == "http" and not is_loopback(host):
+    if parts.scheme == "http" and not (plain or is_loopback(host)):
         raise _bad(name, f"http is for this machine alone (127.0.0.1); {host} needs https.")
     if parts.query or parts.fragment:
         raise _bad(name, "It must end before the '?' or '#'; credentials have their own settings.")

@@ -9,15 +9,15 @@ import logging
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from functools import cached_property
+from functools import cached_property, partial
 from typing import TYPE_CHECKING, Any, NoReturn
 
 from harvester.errors import Malformed, Pending, SourceError, Throttled
 from harvester.payload import Payload
-from harvester.session.ask import Ask, form, multipart, pairs, read_form, shown
+from harvester.session.ask import Ask, as_json, form, multipart, pairs, read_form, shown
 from harvester.session.pace import backoff
 from harvester.session.service import with_params
-from harvester.session.verdict import Answer, Trouble, judge, moment, span
+from harvester.session.verdict import Answer, Trouble, judge, moment, quota_wait, span
 from harvester.session.wire import Attempt, LostError
 
 if TYPE_CHECKING:
@@ -86,23 +86,28 @@ class Session:
         """
         return self._payload(Ask("GET", with_params(self.service.address(path), pairs(params)), params, accept=accept))
 
+    def once(self, path: str, **params: Any) -> Payload:
+        """GET what serves many targets (a list of all objects) once in the life of the client: later calls return the same payload."""
+        return self._client.once(with_params(self.service.address(path), pairs(params)), partial(self.get, path, **params))
+
     def post(
         self,
         path: str,
         *,
         data: Mapping[str, Any] | None = None,
         files: Mapping[str, Any] | None = None,
+        json: Mapping[str, Any] | None = None,
         accept: Collection[int] = (),
         idempotent: bool = True,
         **params: Any,
     ) -> Payload:
-        """POST a form, with `files` (name: bytes, or (file name, bytes, type)) as multipart; `params` go into the URL.
+        """POST a form, with `files` (name: bytes, or (file name, bytes, type)) as multipart, or a JSON object; `params` go into the URL.
 
         Repeated like a GET, as a query may be, unless `idempotent` is false: then only when the service certainly has done nothing yet.
         """
         url = with_params(self.service.address(path), pairs(params))
-        headers, content = multipart(data or {}, files) if files else form(data or {})
-        return self._payload(Ask("POST", url, {**params, **(data or {})}, headers, content, idempotent, accept))
+        headers, content = as_json(json) if json is not None else multipart(data or {}, files) if files else form(data or {})
+        return self._payload(Ask("POST", url, {**params, **(data or {}), **(json or {})}, headers, content, idempotent, accept))
 
     def wait(self, seconds: float) -> None:
         """Wait for a service that has to be polled. Raises Interrupted when the client is closed."""
@@ -213,6 +218,8 @@ class Session:
             error = lost.kind(f"{who} gave no usable answer.", f"{str(lost)[:1].upper()}{str(lost)[1:]}.", "Try again later.")
             return None, Trouble(error, tries=None if lost.again else 0, undone=lost.undone)
         self._compare_clocks(answer)
+        if (rest := quota_wait(answer.headers)) is not None:
+            self._pacer.hold(min(rest, self.service.max_wait_s))
         return answer, judge(answer, who, patience=self.service.max_wait_s, clean=credentials.scrub, remedy=self.service.remedy)
 
     def _compare_clocks(self, answer: Answer) -> None:

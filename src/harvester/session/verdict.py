@@ -37,8 +37,8 @@ TOO_MANY = re.compile(
 )
 AVAILABLE_IN = re.compile(r"available in (\d{1,6}) (second|minute|hour)", re.IGNORECASE)
 SECONDS_OF = {"second": 1.0, "minute": 60.0, "hour": 3600.0}
-REMAINING = ("x-ratelimit-remaining", "x-rate-limit-remaining", "ratelimit-remaining")
-RESET = ("x-ratelimit-reset", "x-rate-limit-reset", "ratelimit-reset")
+QUOTAS = ("x-ratelimit", "x-rate-limit", "x-cone-rate-limit", "ratelimit")
+SPENT = frozenset({"0", "exceeded"})
 UNIX_TIME, LONGEST_NUMBER = 1e9, 15
 JSON_WORDS = ("message", "detail", "error", "errors", "msg", "title", "description", "reason")
 
@@ -77,7 +77,7 @@ def judge(answer: Answer, who: str, *, patience: float, clean: Callable[[str], s
         return None
     said = complaint(answer.body)
     if _asks_to_wait(answer, said):
-        waits = (retry_after(answer.headers), _in_words(said), _reset(answer.headers))
+        waits = (retry_after(answer.headers), quota_wait(answer.headers), _in_words(said), _reset(answer.headers))
         wait = next((wait for wait in waits if wait is not None), None)
         return _throttled(answer, who, clean(said), wait=wait, patience=patience)
     return _failed(answer.status, who, clean(said), remedy)
@@ -97,6 +97,15 @@ def retry_after(headers: Mapping[str, str]) -> float | None:
         return None
     now = moment(headers.get("date", "")) or datetime.now(UTC)
     return max((then - now).total_seconds(), 0.0)
+
+
+def quota_wait(headers: Mapping[str, str]) -> float | None:
+    """Return the seconds until an allowance of requests that is used up is renewed, None while some of it is left or none is told of.
+
+    TNS has two allowances and counts each down to 0 or the word Exceeded; a second is added to what it has cut off.
+    """
+    waits = [_until(headers, f"{name}-reset") for name in QUOTAS if _is_spent(headers, name)]
+    return max((wait + 1.0 for wait in waits if wait is not None), default=None)
 
 
 def moment(value: str) -> datetime | None:
@@ -138,7 +147,7 @@ def _asks_to_wait(answer: Answer, said: str) -> bool:
     """Whether it is 429, or what some services send in its place: 403 or 503 that says so, by its headers or in words."""
     if answer.status not in {403, 503}:
         return answer.status == 429
-    spent = any(answer.headers.get(name, "").strip().lower() in {"0", "exceeded"} for name in REMAINING)
+    spent = any(_is_spent(answer.headers, name) for name in QUOTAS)
     return retry_after(answer.headers) is not None or spent or bool(TOO_MANY.search(said))
 
 
@@ -149,8 +158,17 @@ def _in_words(said: str) -> float | None:
 
 
 def _reset(headers: Mapping[str, str]) -> float | None:
-    """Return the seconds until the allowance of requests is renewed, or None. Some services write a moment (Unix time) instead."""
-    value = next((headers[name].strip() for name in RESET if name in headers), "")
+    """Return the seconds until any allowance of requests is renewed, or None."""
+    return next((_until(headers, f"{name}-reset") for name in QUOTAS if f"{name}-reset" in headers), None)
+
+
+def _is_spent(headers: Mapping[str, str], quota: str) -> bool:
+    return headers.get(f"{quota}-remaining", "").strip().lower() in SPENT
+
+
+def _until(headers: Mapping[str, str], name: str) -> float | None:
+    """Return the seconds that a header tells, or None. Some services write a moment (Unix time) instead."""
+    value = headers.get(name, "").strip()
     if not PLAIN_SECONDS.fullmatch(value) or len(value) > LONGEST_NUMBER:
         return None
     seconds = float(value)

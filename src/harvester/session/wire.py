@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING
 import httpx
 
 from harvester.errors import Malformed, TimedOut, Truncated, Unreachable
+from harvester.session.ask import with_fields
 from harvester.session.body import ACCEPTED, Body, BodyError, too_large
 from harvester.session.pace import Interrupted
 from harvester.session.service import DEFAULT_PORT, is_loopback, with_params
@@ -76,14 +77,15 @@ class Wire:
 
     def open(self, ask: Ask, url: httpx.URL, service: Service) -> httpx.Response:
         """Send a request with its credentials, and return the answer with the body still to come."""
-        headers, address = dict(ask.headers), str(url)
+        headers, address, content = dict(ask.headers), str(url), ask.content
         if _is_home(url, service):
             headers.update(service.credentials.headers)
             address = with_params(address, service.credentials.params)
+            content = with_fields(ask, service.credentials.fields)
         pool = self._pool(local=is_loopback(url.host))
         silence = min(service.timeout_s, service.total_timeout_s)
         timeout = httpx.Timeout(silence, connect=min(CONNECT_TIMEOUT_S, silence), pool=None)
-        return pool.send(pool.build_request(ask.method, address, headers=headers, content=ask.content, timeout=timeout), stream=True)
+        return pool.send(pool.build_request(ask.method, address, headers=headers, content=content, timeout=timeout), stream=True)
 
     def permitted(self, ask: Ask, service: Service) -> httpx.URL:
         """Return the address to which a request may be sent. Raises Malformed if it may not."""
@@ -96,7 +98,7 @@ class Wire:
             raise _forbidden(service, "It points to this machine.")
         if not local and self._loopback_only:
             raise _forbidden(service, f"Simulated data come from this machine alone, not from {address.host}.")
-        if address.scheme not in ({"http", "https"} if local else {"https"}) or not address.host:
+        if address.scheme not in ({"http", "https"} if local or service.plain_http else {"https"}) or not address.host:
             raise _forbidden(service, f"Only https is used, not {address.scheme} to {address.host}.")
         if not _is_home(address, service) and service.credentials.seen_in(f"{address} {ask.content.decode('latin-1')}"):
             raise _forbidden(service, f"It would carry credentials to {address.host}.")

@@ -66,7 +66,7 @@ def _list_id(connection: Connection, answer: Payload) -> int | None:
     """Return the id of the answer's list of objects, None where it has none; a list that is new is added."""
     if not answer.objects:
         return None
-    text = json.dumps([astuple(thing) for thing in answer.objects])
+    text = json.dumps([astuple(thing)[: None if thing.survey else -1] for thing in answer.objects])
     key = hashlib.sha256(text.encode()).hexdigest()
     found = _LIST.one(connection, sha256=key)
     if found is None:

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from sqlalchemy import Table, bindparam, select
 
+from harvester.schema import parts
 from harvester.store.prepared import Numbered, Prepared
 from harvester.store.rows import clean, insert_missing, now
 from harvester.store.tables import COUNTED, passband, schedule, source, visit
@@ -47,9 +48,10 @@ def source_id(connection: Connection, name: str) -> int:
     return _id(connection, source, _SOURCE, name, name=name)
 
 
-def passband_id(connection: Connection, label: str, survey: str) -> int:
+def passband_id(connection: Connection, label: str) -> int:
     """Return the id of a filter by its label; one that is new is added, also when another process is adding it."""
-    return _id(connection, passband, _PASSBAND, label, label=label, survey=survey, passband=label.removesuffix(f"({survey})"))
+    name, survey = parts(label)
+    return _id(connection, passband, _PASSBAND, label, label=label, survey=survey, passband=name)
 
 
 def keep_visit(connection: Connection, delivered: Visit, counts: Counts, ids: tuple[int, int, int]) -> int:

@@ -42,13 +42,15 @@ _POINTS = Prepared(
 def digest_of(delivered: Visit, version: str) -> str:
     """Return a hash of all that decides what a visit stores: the answers, the code that reads them, the match, and what the target is."""
     asked = delivered.target
-    others = {survey: sorted(set(ids) - set(delivered.object_ids)) for survey, ids in asked.ids.items()}
+    found = {delivered.survey: delivered.object_ids, **delivered.also_ids}
+    others = {survey: sorted(set(ids) - set(found.get(survey, ()))) for survey, ids in asked.ids.items()}
     who = [asked.ra, asked.dec, asked.epoch, asked.pmra, asked.pmdec, asked.parallax, sorted({asked.name, *asked.aliases})]
     sent = [0 if rows is None else rows.num_rows for rows in (delivered.rows, delivered.quarantine)]
     answers = [answer.sha256 for answer in delivered.payloads]
     known = sorted((survey, ids) for survey, ids in others.items() if ids)
     question = [delivered.radius, delivered.since, delivered.until]
-    what = [version, delivered.source_version, question, sent, sorted(delivered.object_ids), answers, who, known]
+    matched = sorted((survey, sorted(ids)) for survey, ids in found.items() if ids)
+    what = [version, delivered.source_version, question, sent, matched, answers, who, known]
     return hashlib.sha256(json.dumps(what).encode()).hexdigest()
 
 

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 SUCCESSES = frozenset({"new", "unchanged", "empty"})
 """Outcomes after which the survey's answer is known and believed."""
 NOT_FAILED = SUCCESSES | {"pending"}
-"""Outcomes that are nobody's trouble: of a remote job that is under way there is nothing to be known yet."""
+"""Outcomes that are nobody's trouble: of a remote job under way, or of a release to come, there is nothing to be known yet."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,8 +37,9 @@ class Visit:
 
     `rows` are conformed (columns of `harvester.schema.SCHEMA`, `bjd_tdb` filled) with one more integer column `payload`, the index into
     `payloads` of the answer that held the row. `quarantine` has the columns `reason` and `payload` (index, may be null), and whatever
-    the survey said, which is kept as JSON. `object_ids` are the survey's ids that are this target. `outcome` is the engine's view, which
-    the store settles (see Counts). A visit that asked for a window only and got nothing is "unchanged", not "empty".
+    the survey said, which is kept as JSON. `object_ids` are the survey's ids that are this target, `also_ids` those of the further surveys
+    that a source serves. `outcome` is the engine's view, which the store settles (see Counts). A visit that asked for a window only and got
+    nothing is "unchanged", not "empty".
 
     `radius` (arcsec), `since` and `until` (MJD, UTC) are what was asked, `source_version` the code that asked. With a `rhythm` the store
     settles when the next visit is due. `finished_jobs` are the keys of the source's remote jobs that go with this visit. A `replayed` visit asked
@@ -64,6 +65,7 @@ class Visit:
     rhythm: Rhythm | None = None
     finished_jobs: tuple[str, ...] = ()
     replayed: bool = False
+    also_ids: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
 
 
 class FilterCounts(NamedTuple):

@@ -109,7 +109,7 @@ def _place(connection: Connection, delivered: Visit, run_id: int) -> _Place:
 
 def _delivery(connection: Connection, delivered: Visit, place: _Place) -> _Delivery:
     rows = delivered.rows
-    filter_ids = {label: passband_id(connection, label, delivered.survey) for label in filters_of(rows)}
+    filter_ids = {label: passband_id(connection, label) for label in filters_of(rows)}
     payload_ids = [archived(connection, answer) for answer in delivered.payloads]
     stored = ROW.empty_table() if rows is None or not rows.num_rows else _as_stored(rows, filter_ids, payload_ids, place)
     once, contradictory, repeats = without_repeats(stored)
@@ -234,8 +234,10 @@ def _replayed(connection: Connection, place: _Place, rows: pa.Table, *, changed:
 
 
 def _keep_ids(connection: Connection, delivered: Visit, place: _Place) -> None:
-    for word in delivered.object_ids:
-        targets.keep_id(connection, place.target_id, delivered.survey, word)
+    found = {delivered.survey: delivered.object_ids, **delivered.also_ids}
+    for survey, words in found.items():
+        for word in words:
+            targets.keep_id(connection, place.target_id, survey, word)
 
 
 def _reschedule(connection: Connection, delivered: Visit, delivery: _Delivery, place: _Place, *, after: tuple[int, Counts, str]) -> None:

@@ -1,0 +1,100 @@
+"""Fink: alerts of ZTF and of LSST around a position: detections, limits, forced photometry of LSST; no account needed.
+
+release: continuous; ZTF since 2019-11 (a day behind; g and r only), LSST since 2026-02
+manual: https://doc.fink-broker.org
+time: ZTF: JD in UTC, start of the exposure, taken as MJD; LSST: MJD in TAI, middle of the visit
+magnitude: AB; total where the reference's source is the object (ZTF) and in LSST, where a host is in it; else signed difference, as the flags say
+missing: null, nan, -999; a column that is null in every row is left out; an empty list where there is nothing
+cite: 2021MNRAS.501.3272M 2019PASP..131a8003M 2019ApJ...873..111I
+"""
+
+import re
+from collections.abc import Iterator
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from harvester.alert_photometry import ALSO, JD_OF_MJD, ZTF_TIME, answered, around, lsst, records, things, ztf_alerts
+from harvester.errors import Malformed
+from harvester.payload import Payload, number, require
+from harvester.source import Http, Pace, Query, Source
+
+API = {"ZTF": "https://api.ztf.fink-portal.org/api/v1", "LSST": "https://api.lsst.fink-portal.org/api/v1"}
+MOST_ROWS, MOST_OBJECTS = 10_000, 1000
+PLACE = {
+    "ZTF": ("i:objectId", "i:ra", "i:dec", "i:jd", "i:jd"),
+    "LSST": ("r:diaObjectId", "r:ra", "r:dec", "r:midpointMjdTai", "r:midpointMjdTai"),
+}
+PACKET = "objectId candid jd fid isdiffpos magpsf sigmapsf diffmaglim magnr distnr ra dec rb drb nbad fwhm elong magdiff exptime"
+VISIT = "diaObjectId midpointMjdTai band psfFlux psfFluxErr scienceFlux scienceFluxErr ra dec visit detector"
+FLAGS = """isDipole pixelFlags pixelFlags_bad pixelFlags_saturated pixelFlags_streakCenter pixelFlags_interpolated pixelFlags_cr pixelFlags_nodata
+    pixelFlags_streak pixelFlags_edge psfFlux_flag apFlux_flag forced_PsfFlux_flag forced_PsfFlux_flag_edge shape_flag centroid_flag"""
+ASKED = {
+    "objects": ("i", PACKET),
+    "sources": ("r", f"diaSourceId {VISIT} reliability timeWithdrawnMjdTai {FLAGS}"),
+    "fp": ("r", f"diaForcedSourceId {VISIT}"),
+}
+UNNAMED = re.compile(r"[ird]:")
+NAMES = {"objectId": "object_id", "diaObjectId": "object_id"}
+VALID, LIMIT, POOR = "valid", "upperlim", "badquality"
+
+
+class Fink(Source):
+    survey = "ZTF"
+    base_url = "https://api.ztf.fink-portal.org/"
+    time_system, also_serves = ZTF_TIME, {name: system for name, system in ALSO.items() if name != "ZTF_FP"}
+    radius, cadence, timeout, pace = 1.5, 1.0, 120.0, Pace(per_second=1, at_once=2)
+    example = Query.at(304.348563, -13.384255)  # ZTF26aawdxet
+    cite = ("2021MNRAS.501.3272M", "2019PASP..131a8003M", "2019ApJ...873..111I")
+    acknowledgement = "This work has made use of the Fink broker, and of the surveys ZTF and Rubin LSST whose alerts it distributes."
+
+    def fetch(self, query: Query, http: Http) -> Iterator[Payload]:
+        for survey, api in API.items():
+            ra, dec, radius = around(query, survey)
+            listing = http.get(
+                f"{api}/conesearch", ra=ra, dec=dec, radius=radius, n=MOST_OBJECTS, columns=",".join(dict.fromkeys(PLACE[survey]))
+            )
+            found = things(listing, rows_of(listing), survey, PLACE[survey])
+            objects = tuple(thing for thing in found if thing.survey in self.systems())
+            yield listing.about(role="objects", objects=objects)
+            for name in dict.fromkeys(thing.object_id for thing in objects):
+                if survey == "ZTF":
+                    yield http.get(f"{api}/objects", objectId=name, withupperlim="True", columns=columns("objects"))
+                else:
+                    yield from (http.get(f"{api}/{kind}", diaObjectId=name, columns=columns(kind)) for kind in ("sources", "fp"))
+
+    def normalise(self, payload: Payload) -> pa.Table:
+        rows = rows_of(payload)
+        keys = {key for row in rows for key in row}
+        names = {key: NAMES.get(key[2:], key[2:]) for key in keys if UNNAMED.match(key)}
+        if "i:objectId" in keys:
+            return ztf(records(payload, rows, "object_id", "jd", "fid", "candid", names=names), payload)
+        forced = "r:diaForcedSourceId" in keys
+        own = "diaForcedSourceId" if forced else "diaSourceId"
+        return lsst(records(payload, rows, own, "object_id", "midpointMjdTai", "band", "psfFlux", "psfFluxErr", names=names), forced=forced)
+
+
+def columns(kind: str) -> str:
+    family, names = ASKED[kind]
+    return ",".join(f"{family}:{name}" for name in names.split())
+
+
+def rows_of(payload: Payload) -> list[dict[str, Any]]:
+    said = [] if (found := answered(payload)) is None else found
+    if not isinstance(said, list) or not all(isinstance(row, dict) for row in said):
+        raise Malformed("fink: expected a list of rows.", f"Received: {str(said)[:100]}", "Try again later.", payload=payload)
+    if len(said) >= MOST_ROWS:
+        raise Malformed(f"fink: the answer was cut at {MOST_ROWS} rows.", payload=payload)
+    return said
+
+
+def ztf(rows: pa.Table, payload: Payload) -> pa.Table:
+    """Detections and limits, told apart by their tag; what failed Fink's cuts (badquality) has lost its candid."""
+    tags = pc.fill_null(rows["tag"], VALID) if "tag" in rows.column_names else pa.repeat(VALID, rows.num_rows)
+    strange = set(pc.unique(tags).to_pylist()) - {VALID, LIMIT, POOR}
+    if strange:
+        raise Malformed(f"fink: a tag that nobody documents: {min(strange)!r}.", payload=payload)
+    rows, limit = rows.append_column("mjd", pc.subtract(number(rows["jd"]), JD_OF_MJD)), pc.equal(tags, LIMIT)
+    require(rows, "isdiffpos", "magpsf", "sigmapsf", *(["diffmaglim"] if pc.any(limit).as_py() else []), payload=payload)
+    return ztf_alerts(rows.filter(pc.invert(limit)), rows.filter(limit))

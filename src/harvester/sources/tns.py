@@ -1,0 +1,109 @@
+"""TNS: the photometry that came with the reports of transients, under the survey that took it.
+
+release: continuous; a few points per object, not a survey's light curve
+manual: https://www.wis-tns.org/help
+time: JD in UTC, start or middle of the exposure as the reporter understood it
+magnitude: as each point says, AB or Vega; turned into the system of its passband, and then suspect; limits of unknown sigma
+missing: null or empty text; a point without flux is a limit
+cite: 2021AAS...23742305G
+"""
+
+import json
+import re
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from harvester.brightness import ab_from_vega, vega_from_ab
+from harvester.errors import Malformed
+from harvester.passbands import passbands
+from harvester.payload import Payload, constant, number, read_json, words
+from harvester.source import Credential, Http, Pace, Query, Source, TimeSystem
+
+NAME = re.compile(r"(?:(?:SN|AT|TDE|CN|FRB|SLSN) ?)?((?:19|20)\d\d)([A-Za-z]{1,7})")
+BOT = "Add a bot to your account at https://www.wis-tns.org: its page tells its id, its name and its API key."
+MARKER = Credential('tns_marker{{"tns_id":{bot_id},"type":"bot","name":"{bot_name}"}}', BOT, header="User-Agent")
+# Families of filters, the number of the first and their letters in order; standard systems are of no survey but TNS itself.
+FAMILIES = "ZTF 110 gri,LSST 160 ugrizy,ATLAS 71 co,PS1 56 griz,PS1 26 w,GOTO 120 L,GAIA_ALERTS 75 G,TNS 20 ugriz,TNS 10 UBVRI".split(",")
+FILTERS = {int(first) + n: (family, x) for family, first, xs in map(str.split, FAMILIES) for n, x in enumerate(xs)}
+CAMERAS = "ZTF 196,GAIA_ALERTS 163,ASASSN 195,LSST 287 289,ATLAS 153 159 160 255 256 167 290,PS1 98 154 155 257,GOTO 218 264 265 266"
+SURVEYS = {int(camera): survey for survey, *cameras in map(str.split, CAMERAS.split(",")) for camera in cameras}
+SPELLED, UNITS = {"cyan": "c", "orange": "o"}, {"ABMag": ("AB", vega_from_ab), "VegaMag": ("Vega", ab_from_vega)}
+KEYS, NOTHING = ("jd", "instrument.id", "telescope.id", "filters.id"), dict[str, Any](objname="", radeg=0.0, decdeg=0.0, photometry=[])
+
+
+class Tns(Source):
+    survey, base_url, relays, time_system = "TNS", "https://www.wis-tns.org/", True, TimeSystem("jd", "utc", "geocentre", sigma_s=150.0)
+    also_serves = dict.fromkeys(sorted(set(SURVEYS.values())), time_system)
+    own_passbands = tuple(replace(passbands(of)[x], survey="TNS") for of, xs in (("SDSS", "ugriz"), ("AAVSO", "UBVRI")) for x in xs)
+    radius, cadence, pace = 3.0, 1.0, Pace(per_second=0.5, at_once=1)
+    takes, cite, example = frozenset({"cone", "names"}), ("2021AAS...23742305G",), Query.at(244.991894, -1.174748, 3.0)  # 1999gy
+    credentials = (MARKER, Credential("{api_key}", BOT, field="api_key"))
+
+    def fetch(self, query: Query, http: Http) -> Iterator[Payload]:
+        target = query.target
+        found = filter(None, map(NAME.fullmatch, (*target.ids.get("TNS", ()), target.name, *target.aliases)))
+        named = {f"{one[1]}{one[2].lower() if len(one[2]) > 1 else one[2].upper()}" for one in found}
+        if not named:
+            cone = {"ra": f"{target.ra:.6f}", "dec": f"{target.dec:.6f}", "radius": f"{query.radius:.2f}", "units": "arcsec"}
+            answer = http.post("api/get/search", data={"data": json.dumps(cone)})
+            named = {str(hit["objname"]) for hit in reply(answer, list)}
+            yield answer.about(role="objects")
+        for name in sorted(named):
+            answer = http.post("api/get/object", accept=(404,), data={"data": json.dumps({"objname": name, "photometry": "1"})})
+            yield answer.about(role="objects", doubt="") if answer.doubt else answer
+
+    def normalise(self, payload: Payload) -> pa.Table:
+        thing = (reply(payload, dict) if payload.body.strip() else None) or NOTHING
+        try:
+            points = thing["photometry"]
+            seen, name = [self.seen(point) for point in points], constant(str(thing["objname"]), len(points))
+            flux, limit, shift = column(points, "flux"), column(points, "limflux"), pa.array([by for *_, by in seen], pa.float64())
+            table = {
+                "survey": pa.array([survey for survey, *_ in seen], pa.string()),
+                "passband": pa.array([passband for _, passband, _ in seen], pa.string()),
+                "time": number(column(points, "jd")),
+                "mag": pc.add(number(flux), shift),
+                "mag_err": number(column(points, "fluxerr")),
+                "upper_limit": pc.is_null(flux),
+                "limiting_mag": pc.add(number(limit), shift),
+                "quality": pc.if_else(pc.equal(shift, 0.0), 0, 1),
+                "flags": words("reported instrument", column(points, "instrument"), "unit", column(points, "flux_unit")),
+                "object_id": name,
+                "observation_id": words(name, *(column(points, key) for key in KEYS), pc.coalesce(flux, limit)),
+                "exptime": number(column(points, "exptime")),
+            } | {role: column(points, word) for role, word in (("facility", "telescope"), ("observer", "observer"))}
+            place = {axis: constant(float(thing[f"{axis}deg"]), len(points)) for axis in ("ra", "dec")}
+        except (KeyError, TypeError, ValueError, AttributeError) as error:
+            raise Malformed("tns: a report that is not as documented.", repr(error)[:150], payload=payload) from error
+        return pa.table(table | place)
+
+    def seen(self, point: dict[str, Any]) -> tuple[str, str, float]:
+        """Survey, passband and what a magnitude has to be shifted by; words that do not agree make a passband that nobody knows."""
+        number, word, unit = point["filters"]["id"], point["filters"]["name"].partition("-")[0], point["flux_unit"]["name"]
+        family, letter = FILTERS.get(int(number), ("TNS", ""))
+        taken = SURVEYS.get(int(point["instrument"]["id"]), family)
+        survey = "ASASSN" if (family, taken) == ("TNS", "ASASSN") else family
+        band, (system, to_other) = self.bands(survey).get(letter), UNITS.get(unit, ("", None))
+        if band is None or to_other is None or SPELLED.get(word.lower(), word) != letter or survey not in {taken, "TNS"}:
+            return "TNS", f"filter {number} ({word}) of {taken} in {unit}", 0.0
+        return survey, letter, 0.0 if system == band.system else float(to_other(0.0, band.zeropoint_jy))
+
+
+def reply(payload: Payload, kind: type) -> Any:
+    """What an answer holds, with or without the layer that the service put around it until the end of 2024."""
+    said = read_json(payload)
+    data = said.get("data") if isinstance(said, dict) and said.get("id_code") == 200 else None
+    held = data.get("reply", data) if isinstance(data, dict) else data
+    if not isinstance(held, kind) and held not in ([], {}):
+        raise Malformed(f"tns: expected a {kind.__name__}, received {payload.body[:60]!r}.", hint="Try again later.", payload=payload)
+    return held
+
+
+def column(points: Sequence[dict[str, Any]], name: str) -> pa.ChunkedArray:
+    outer, _, inner = name.partition(".")  # of a value with parts: its name, unless another part is wanted
+    values = [point[outer][inner or "name"] if isinstance(point[outer], dict) else point[outer] for point in points]
+    return pa.chunked_array([[None if value in {None, ""} else str(value) for value in values]], pa.string())
