@@ -237,11 +237,11 @@ def test_nothing_there_is_empty(harvest, emulator):
     assert [outcome["outcome"] for outcome in harvest.objects] == ["empty"]
 
 
-@pytest.mark.parametrize("fault", ["html", "500", pytest.param("truncated", marks=pytest.mark.slow)])
-def test_a_service_that_fails_is_told_as_failing(harvest, emulator, fault):
+@pytest.mark.parametrize(("fault", "error"), [("html", "malformed"), ("500", "unreachable"), ("truncated", "truncated")])
+def test_a_service_that_fails_is_told_as_failing(harvest, emulator, fault, error):
     emulator.faults = Faults({"antares": [fault]})
     assert harvest("fetch --source antares --target 'W Vir' --json") != 0
-    assert harvest.objects[0]["error"] == ("malformed" if fault == "html" else "unreachable")
+    assert harvest.objects[0]["error"] == error
 
 
 def test_the_service_finds_loci_by_cone_by_the_surveys_ids_and_by_what_is_new(running):
