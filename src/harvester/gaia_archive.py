@@ -6,7 +6,7 @@ has the columns of `Columns`, fluxes in electrons per second, and flags of two s
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from math import nan
 from typing import NamedTuple
@@ -17,7 +17,7 @@ import pyarrow.compute as pc
 from harvester.brightness import flux_from_counts, mag_err_from_flux
 from harvester.errors import Malformed, SourceError
 from harvester.passbands import passband
-from harvester.payload import Payload, integer, number, numpy, require, text, truth, words
+from harvester.payload import Payload, integer, number, numpy, read_members, require, text, truth, words
 from harvester.source import Http, Query
 
 TAP = {"REQUEST": "doQuery", "LANG": "ADQL", "FORMAT": "csv"}
@@ -103,6 +103,25 @@ def _some_epoch_photometry(http: Http, release: Release, ids: Sequence[str]) -> 
         if "Data Structure" not in str(error):
             raise
         return http.post("data-server/data", data=form | {"DATA_STRUCTURE": other})
+
+
+def from_members(
+    payload: Payload,
+    parse: Callable[[pa.Table], Sequence[pa.Table]],
+    *required: str,
+    ids: Callable[[str, pa.Table], pa.Array] | None = None,
+) -> pa.Table:
+    """Return what `parse(table)` makes of the members of an archive (see `read_members`), one below the other.
+
+    `ids(name, table)` gives a member's column `object_id`, its `source_id` unless said otherwise. Members with the same columns are parsed as
+    one table: an archive holds hundreds.
+    """
+    alike: dict[tuple[tuple[str, pa.DataType], ...], list[pa.Table]] = {}
+    for name, table in read_members(payload, *required):
+        named = table.append_column("object_id", ids(name, table) if ids else text(table["source_id"]))
+        alike.setdefault(tuple(zip(named.column_names, named.schema.types, strict=True)), []).append(named)
+    tables = [part for same in alike.values() for part in parse(pa.concat_tables(same).combine_chunks())]
+    return pa.concat_tables(tables) if tables else pa.table({name: pa.array([], pa.string()) for name in ("passband", "time", "object_id")})
 
 
 def ujy_of_one_count(survey: str, mag_of_one_count: Mapping[str, float]) -> dict[str, float]:

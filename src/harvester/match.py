@@ -92,11 +92,11 @@ class _Place:
 
 def _from_catalogue(target: Target, objects: Sequence[SkyObject]) -> list[_Place]:
     unique = {thing.object_id: thing for thing in objects}.values()
-    places = []
-    for thing in unique:
-        east, north = _offsets(*target.at(thing.epoch), thing.ra, thing.dec)
-        places.append(_Place(thing.object_id, float(east), float(north)))
-    return places
+    where = {epoch: target.at(epoch) for epoch in {thing.epoch for thing in unique}}
+    at = np.array([where[thing.epoch] for thing in unique])
+    places = np.array([(thing.ra, thing.dec) for thing in unique], np.float64)
+    east, north = _offsets(at[:, 0], at[:, 1], places[:, 0], places[:, 1])
+    return [_Place(thing.object_id, *offset) for thing, *offset in zip(unique, east.tolist(), north.tolist(), strict=True)]
 
 
 def _from_rows(target: Target, rows: pa.Table, mjd: NDArray[np.float64], known: Sequence[str]) -> list[_Place]:
@@ -107,10 +107,13 @@ def _from_rows(target: Target, rows: pa.Table, mjd: NDArray[np.float64], known: 
     years = 2000.0 + (mjd - J2000_MJD) / JULIAN_YEAR - target.epoch
     with np.errstate(invalid="ignore"):
         east, north = _offsets(*moved(target.ra, target.dec, target.pmra, target.pmdec, years=years), ra, dec)
-    ids = np.array(rows["object_id"].to_pylist(), dtype=object)
+    ids = pc.unique(rows["object_id"])
+    which, placed = pc.index_in(rows["object_id"], value_set=ids).to_numpy(), np.isfinite(east)
     places = []
-    for object_id in (name for name in dict.fromkeys(ids.tolist()) if name is not None):
-        here = (ids == object_id) & np.isfinite(east)
+    for index, object_id in enumerate(ids.to_pylist()):
+        if object_id is None:
+            continue
+        here = (which == index) & placed
         if here.any():
             places.append(_Place(object_id, float(np.median(east[here])), float(np.median(north[here]))))
         elif object_id in known:

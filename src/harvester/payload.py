@@ -11,7 +11,8 @@ import io
 import json
 import re
 import zipfile
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Any
@@ -26,10 +27,10 @@ from harvester.errors import Malformed
 
 NULL_WORDS = ["", "null", "NULL", "nan", "NaN", "NAN", "--", "None"]
 PLAIN_NUMBER = r"^\s*[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?\s*$"
-TABLES = (".csv", ".ecsv", ".fits", ".vot", ".votable", ".xml")
-"""Endings of members that hold data; an archive may bring a manifest besides."""
+TABLES = (".csv", ".ecsv", ".fits", ".vot", ".votable", ".xml")  # members that hold data; an archive may bring a manifest besides
 MAX_UNPACKED = 256 << 20
 BOM = b"\xef\xbb\xbf"
+LONGEST_HEADER, WORTH_THREADS = 1 << 16, 1 << 22  # bytes: of a CSV table's first line; from which on threads save time
 
 
 @dataclass(frozen=True, slots=True)
@@ -134,6 +135,10 @@ def number(column: pa.ChunkedArray) -> pa.ChunkedArray:
     """Return a column as float64; text that is no number becomes infinite, for `conform` to put into quarantine."""
     if not pa.types.is_string(column.type):
         return pc.cast(column, pa.float64(), safe=False)
+    with suppress(pa.ArrowInvalid):
+        values = pc.cast(column, pa.float64())
+        if pc.all(pc.is_finite(values)).as_py() is not False:  # words that are numbers to Arrow only are not finite
+            return values
     readable = pc.match_substring_regex(column, PLAIN_NUMBER)
     return pc.cast(pc.utf8_trim_whitespace(pc.if_else(readable, column, "inf")), pa.float64())
 
@@ -180,12 +185,6 @@ def constant(value: Any, rows: int) -> pa.Array:
     return pa.repeat(pa.scalar(value), rows)
 
 
-def from_members(payload: Payload, parse: Callable[[str, pa.Table], Sequence[pa.Table]], *required: str) -> pa.Table:
-    """Return what `parse(name, table)` makes of each member of an archive (see `read_members`), one below the other."""
-    tables = [part for name, table in read_members(payload, *required) for part in parse(name, table)]
-    return pa.concat_tables(tables) if tables else pa.table({name: pa.array([], pa.string()) for name in ("passband", "time", "object_id")})
-
-
 def sky_objects(rows: pa.Table, object_id: str, ra: str, dec: str, *rest: str) -> tuple[SkyObject, ...]:
     """Return the objects of a catalogue's table, from its columns for id, ra, dec and, in this order, epoch, pmra, pmdec, has_photometry.
 
@@ -221,13 +220,14 @@ def _read(body: bytes, payload: Payload, required: tuple[str, ...]) -> pa.Table:
 
 
 def _read_csv(body: bytes, payload: Payload) -> pa.Table:
-    names = [name.strip().strip('"').lower() for name in body.splitlines()[0].decode("utf-8", "replace").split(",")]
+    header = re.split(rb"[\r\n]", body[:LONGEST_HEADER], maxsplit=1)[0]
+    names = [name.strip().strip('"').lower() for name in header.decode("utf-8", "replace").split(",")]
     if len(set(names)) != len(names) or not all(re.fullmatch(r"[\w.:#()\[\] /-]{1,64}", name) for name in names):
         raise _malformed(payload, f"not a table: it begins with {body[:60]!r}")
     try:
         return pa_csv.read_csv(
             io.BytesIO(body),
-            read_options=pa_csv.ReadOptions(column_names=names, skip_rows=1),
+            read_options=pa_csv.ReadOptions(column_names=names, skip_rows=1, use_threads=len(body) > WORTH_THREADS),
             convert_options=pa_csv.ConvertOptions(
                 column_types=dict.fromkeys(names, pa.string()),
                 strings_can_be_null=True,

@@ -149,29 +149,28 @@ def _reasons(rows: pa.Table, bands: Mapping[str, Passband], time_system: TimeSys
 
 def _complete(rows: pa.Table, survey: str, bands: Mapping[str, Passband]) -> pa.Table:
     filled = _both_brightnesses(rows, bands)
-    named = filled["passband"].to_pylist()
-    labels = {name: label(name, survey) for name in set(named)}
-    filters = pa.array([labels[name] for name in named], pa.string())
-    parts = (rows["object_id"], rows["passband"], pc.cast(rows["time"], pa.string()), rows["observer"])
-    built = pc.binary_join_element_wise(*parts, ":", null_handling="skip")
+    names = pc.unique(rows["passband"])
+    labels = pa.array([label(name, survey) for name in names.to_pylist()], pa.string())
     columns = {name: filled[name] for name in SURVEY_COLUMNS if name not in IN_FILTER}
-    columns |= {
-        "filter": filters,
-        "bjd_tdb": pa.nulls(rows.num_rows, pa.float64()),
-        "observation_id": pc.coalesce(rows["observation_id"], built),
-    }
+    columns["filter"] = pc.take(labels, pc.index_in(rows["passband"], value_set=names))
+    columns["bjd_tdb"] = pa.nulls(rows.num_rows, pa.float64())
+    if rows["observation_id"].null_count:
+        parts = (rows["object_id"], rows["passband"], pc.cast(rows["time"], pa.string()), rows["observer"])
+        built = pc.binary_join_element_wise(*parts, ":", null_handling="skip")
+        columns["observation_id"] = pc.coalesce(rows["observation_id"], built)
     return pa.table({name: columns[name] for name in SCHEMA.names}, schema=SCHEMA)
 
 
 def _both_brightnesses(rows: pa.Table, bands: Mapping[str, Passband]) -> pa.Table:
     """Fill flux (uJy) from magnitude, and magnitude from positive flux, per passband; nothing for passbands without a zero point."""
-    names = np.array(rows["passband"].to_pylist(), dtype=object)
+    names = pc.unique(rows["passband"])
+    which = pc.index_in(rows["passband"], value_set=names).to_numpy()
     values = {name: _floats(rows[name]) for name in ("mag", "mag_err", "flux", "flux_err")}
     limit = np.asarray(rows["upper_limit"].to_numpy(zero_copy_only=False), bool)
-    for name in set(names.tolist()):
+    for index, name in enumerate(names.to_pylist()):
         zero_point = bands[name].zeropoint_jy
         if zero_point is not None:
-            _fill((names == name) & ~limit, values, zero_point)
+            _fill((which == index) & ~limit, values, zero_point)
     for name, array in values.items():
         rows = rows.set_column(rows.column_names.index(name), name, pa.array(array, pa.float64(), from_pandas=True))
     return rows

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from dataclasses import replace
+from threading import Lock
 from time import monotonic
 from typing import TYPE_CHECKING, Any
 
@@ -24,6 +25,8 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
+COMPUTING = Lock()
+"""Held while a thread computes: more than one at a time only take the interpreter from one another, and from the thread that writes."""
 Found = list[tuple[Visit, Outcome]]
 """What has to be stored for each target of a task, with its Outcome as far as it is known before storing."""
 
@@ -38,7 +41,8 @@ def visits(task: Task, client: Client, settings: Settings, jobs: Jobs | None = N
         session = session_for(task.source, source, client, settings, query=task.query, jobs=jobs)
         for payload in source.fetch(task.query, session):
             payloads.append(payload)  # noqa: PERF402 - what came before a failure is kept
-        found = _shared(task, deliver(source, payloads))
+        with COMPUTING:
+            found = _shared(task, deliver(source, payloads))
     except SourceError as error:
         found = _failed(task, source, payloads, error)
     except HarvesterError:

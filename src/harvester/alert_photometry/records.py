@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from itertools import chain
+from operator import itemgetter
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -27,19 +29,19 @@ def records(payload: Payload, found: Any, *required: str, names: Mapping[str, st
     """
     if not isinstance(found, list) or not all(isinstance(record, dict) for record in found):
         raise Malformed(f"{payload.source}: expected a list of measurements.", f"Received: {str(found)[:100]}", payload=payload)
-    flat = [
-        {key: value for inner in record.values() if isinstance(inner, dict) for key, value in inner.items()} | record for record in found
-    ]
-    translated = [{(names or {}).get(key, key): value for key, value in record.items() if not isinstance(value, dict)} for record in flat]
-    lacking = sorted(name for name in required if translated and not any(name in record for record in translated))
+    columns: dict[str, list[Any]] = {}
+    for key, values in _flat(found):
+        name = (names or {}).get(key, key)
+        before = columns.get(name)
+        columns[name] = values if before is None else [old if new is None else new for old, new in zip(before, values, strict=True)]
+    lacking = sorted(name for name in required if found and name not in columns)
     if lacking:
         raise Malformed(
             f"{payload.source}: measurements lack: {', '.join(lacking)}.",
             hint="The service has changed, or cut its answer.",
             payload=payload,
         )
-    keys = dict.fromkeys([*required, *(key for record in translated for key in record)])
-    return pa.table({key: pa.array([word(record.get(key)) for record in translated], pa.string()) for key in keys})
+    return pa.table({name: _texts(columns.get(name, [])) for name in dict.fromkeys([*required, *columns])})
 
 
 def answered(payload: Payload) -> Any:
@@ -59,13 +61,12 @@ def flags(
     rows: pa.Table, totals: Truths, told: Iterable[str], mixed: Truths | None = None, *, words: Mapping[str, Truths] | None = None
 ) -> pa.Array:
     """Return, as text: which sort of brightness, the flags that are set, and what else the survey tells of the measurement."""
-    said: list[tuple[str, Sequence[str | None]]] = [(name, column(rows, name).to_pylist()) for name in told if name in rows.column_names]
     raised = {"mixed": np.zeros(rows.num_rows, bool) if mixed is None else mixed, **(words or {})}
-    lines = []
-    for place in range(rows.num_rows):
-        line = ["total" if totals[place] else "difference", *(name for name, here in raised.items() if here[place])]
-        lines.append(" ".join([*line, *(f"{name}={values[place]}" for name, values in said if values[place] is not None)]))
-    return pa.array(lines, pa.string())
+    parts: list[Any] = [pc.if_else(pa.array(totals, pa.bool_()), "total", "difference")]
+    parts += [pc.if_else(pa.array(here, pa.bool_()), name, None) for name, here in raised.items()]
+    parts += [pc.binary_join_element_wise(name, column(rows, name), "=") for name in told if name in rows.column_names]
+    joined = pc.binary_join_element_wise(*parts, " ", null_handling="skip")
+    return joined.combine_chunks() if isinstance(joined, pa.ChunkedArray) else joined
 
 
 def floats(rows: pa.Table, name: str) -> Floats:
@@ -87,3 +88,32 @@ def word(value: Any) -> str | None:
     """Return a JSON value as text, None for nothing; floats keep every digit."""
     word = repr(value) if isinstance(value, float) else str(value)
     return None if value is None or word in NULL_WORDS else word
+
+
+def _flat(found: Sequence[Mapping[str, Any]]) -> Iterator[tuple[str, list[Any]]]:
+    """Yield the keys of objects with a value for each, None where it has none; those of objects inside come first."""
+    columns = {key: _values(found, key) for key in dict.fromkeys(chain.from_iterable(found))}
+    inside = {key for key, values in columns.items() if dict in set(map(type, values))}
+    for key in inside:
+        yield from _flat([value if isinstance(value, dict) else {} for value in columns[key]])
+        columns[key] = [None if isinstance(value, dict) else value for value in columns[key]]
+    yield from ((key, values) for key, values in columns.items() if key not in inside or any(value is not None for value in values))
+
+
+def _values(found: Sequence[Mapping[str, Any]], key: str) -> list[Any]:
+    try:
+        return list(map(itemgetter(key), found))
+    except KeyError:
+        return [record.get(key) for record in found]
+
+
+def _texts(values: list[Any]) -> pa.Array:
+    """Return JSON values as text, null for nothing; Arrow does it where they are of one kind."""
+    try:
+        typed = pa.array(values)
+    except (pa.ArrowInvalid, pa.ArrowTypeError, OverflowError):
+        return pa.array([word(value) for value in values], pa.string())
+    if pa.types.is_nested(typed.type):
+        return pa.array([word(value) for value in values], pa.string())
+    words = pc.if_else(typed, "True", "False") if pa.types.is_boolean(typed.type) else pc.cast(typed, pa.string())
+    return pc.if_else(pc.is_in(words, value_set=pa.array(NULL_WORDS)), None, words)

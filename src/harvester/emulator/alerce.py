@@ -177,13 +177,19 @@ def _forced(found: ztf_stream.Stream, row: Any) -> Record:
         "oid": found.oid,
         "tid": "ZTF",
         "sid": "ZTF",
+        "aid": f"AL{found.oid[3:]}".ljust(17, "x"),
         "fid": int(row["fid"]),
+        "parent_candid": None,
     }
     record |= {"mjd": float(row["jd"] - JD_OF_MJD), "ra": found.ra, "dec": found.dec, "e_ra": None, "e_dec": None}
     record |= {"mag": float(as_detected["magpsf"]), "e_mag": float(as_detected["sigmapsf"]), "isdiffpos": 1 if flux > 0 else -1}
     record |= {"mag_corr": float(mag), "e_mag_corr": float(error), "e_mag_corr_ext": float(error_ext), "corrected": _near(row)}
     extra = {name: float(row[name]) for name in ("magnr", "sigmagnr", "distnr", "ranr", "decnr", "magzpsci", "diffmaglim", "exptime")}
-    return record | {"dubious": False, "has_stamp": False, "extra_fields": {"procstatus": "0", "programid": 1} | extra}
+    return record | {
+        "dubious": False,
+        "has_stamp": False,
+        "extra_fields": {"procstatus": "0", "programid": 1, "parent_candid": None} | extra,
+    }
 
 
 def _lsst(request: Request) -> lsst_stream.Stream | None:

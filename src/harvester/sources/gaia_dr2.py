@@ -14,8 +14,19 @@ from dataclasses import replace
 import pyarrow as pa
 
 from harvester.errors import Malformed
-from harvester.gaia_archive import Columns, Release, ask, cones, each_band, epoch_photometry, listed, sources_where, ujy_of_one_count
-from harvester.payload import Payload, SkyObject, from_members, read_table, sky_objects, text
+from harvester.gaia_archive import (
+    Columns,
+    Release,
+    ask,
+    cones,
+    each_band,
+    epoch_photometry,
+    from_members,
+    listed,
+    sources_where,
+    ujy_of_one_count,
+)
+from harvester.payload import Payload, SkyObject, read_table, sky_objects, text
 from harvester.source import Http, Pace, Query, Source, TimeSystem
 
 RELEASE = Release("Gaia DR2", "gaiadr2.gaia_source", 2015.5, ("INDIVIDUAL", "DATAMODEL_STANDARD"))
@@ -76,5 +87,5 @@ def variables(rows: pa.Table, answer: Payload) -> tuple[SkyObject, ...]:
     return tuple(replace(thing, has_photometry=has) for thing, has in zip(sky_objects(rows, *PLACE), said, strict=True))
 
 
-def by_band(_: str, rows: pa.Table) -> list[pa.Table]:
-    return each_band(rows.append_column("object_id", text(rows["source_id"])), COLUMNS, UJY)
+def by_band(rows: pa.Table) -> list[pa.Table]:
+    return each_band(rows, COLUMNS, UJY)

@@ -21,12 +21,13 @@ from harvester.gaia_archive import (
     cones,
     each_band,
     epoch_photometry,
+    from_members,
     listed,
     measurements,
     sources_where,
     ujy_of_one_count,
 )
-from harvester.payload import Payload, from_members, read_table, sky_objects, text
+from harvester.payload import Payload, read_table, sky_objects, text
 from harvester.source import Http, Pace, Query, Source, TimeSystem
 
 RELEASE = Release("Gaia DR3", "gaiadr3.gaia_source", 2016.0, ("INDIVIDUAL", "DATAMODEL_STANDARD"))
@@ -57,14 +58,17 @@ class GaiaDr3(Source):
             yield photometry.about(objects=objects)
 
     def normalise(self, payload: Payload) -> pa.Table:
-        return from_members(payload, by_band, "transit_id")
+        return from_members(payload, by_band, "transit_id", ids=ids)
 
 
-def by_band(name: str, rows: pa.Table) -> list[pa.Table]:
-    """One row per transit (since January 2025) or one row per band (before): the header tells."""
+def ids(name: str, rows: pa.Table) -> pa.Array:
+    """A member says whose it is in a column, or in its name."""
     in_name = (re.findall(r"(\d+)\.\w+$", name) or [None])[0]
-    ids = text(rows["source_id"]) if "source_id" in rows.column_names else pa.repeat(pa.scalar(in_name, pa.string()), rows.num_rows)
-    rows = rows.append_column("object_id", ids)
+    return text(rows["source_id"]) if "source_id" in rows.column_names else pa.repeat(pa.scalar(in_name, pa.string()), rows.num_rows)
+
+
+def by_band(rows: pa.Table) -> list[pa.Table]:
+    """One row per transit (since January 2025) or one row per band (before): the header tells."""
     if "band" in rows.column_names:
         return each_band(rows, BY_BAND, UJY)
     if "g_transit_time" in rows.column_names:

@@ -17,8 +17,8 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from harvester.errors import Malformed, NotYetPublic
-from harvester.gaia_archive import Columns, Release, ask, cones, epoch_photometry, listed, measurements, sources_where
-from harvester.payload import Payload, from_members, members, number, read_table, sky_objects, text
+from harvester.gaia_archive import Columns, Release, ask, cones, epoch_photometry, from_members, listed, measurements, sources_where
+from harvester.payload import Payload, members, number, read_table, sky_objects, text
 from harvester.source import Http, Pace, Query, Source, TimeSystem
 
 RELEASE = Release("Gaia DR4", "gaiadr4.gaia_source", 2017.5, ("DATAMODEL_STANDARD", "INDIVIDUAL"), format="votable")
@@ -79,8 +79,7 @@ def check_clock(body: bytes, payload: Payload) -> None:
         raise Malformed("gaia_dr4: times other than barycentric TCB since JD 2455197.5.", f"The answer says: {heard}", payload=payload)
 
 
-def by_band(payload: Payload, _: str, rows: pa.Table) -> list[pa.Table]:
-    rows = rows.append_column("object_id", text(rows["source_id"]))
+def by_band(payload: Payload, rows: pa.Table) -> list[pa.Table]:
     return [measurements(rows, band, columns_of(band, rows, payload), {}) for band in SPELLINGS]
 
 

@@ -25,7 +25,7 @@ BAD_EPOCH = 32768  # catflags bit: do not use this epoch
 LIMIT_SIGMA = 5.0
 MIDDLE, HALF_SPAN = 2021.85, 3.75  # of the survey, Julian years
 SOUTHERN_LIMIT = -31.0
-NO_ROWS = b"no rows returned"
+NO_ROWS, A_ROW = b"no rows returned", 2  # what it says instead of a table; lines of a table that has a row
 COLUMNS = ("oid", "mjd", "mag", "magerr", "catflags", "filtercode", "ra", "dec", "exptime")
 KEPT_FLAGS = ("catflags", "field", "ccdid", "qid", "programid")
 
@@ -45,7 +45,7 @@ class ZtfDr(Source):
         radius = query.radius + query.target.speed * HALF_SPAN
         window = {} if query.since is None and query.until is None else {"TIME": f"{query.since or '-Inf'} {query.until or 'Inf'}"}
         answer = http.get(PATH, POS=f"CIRCLE {ra:.6f} {dec:.6f} {radius / 3600:.6f}", COLLECTION=RELEASE, FORMAT="CSV", **window)
-        if not detections(answer).num_rows and dec > SOUTHERN_LIMIT and not alive(http):
+        if answer.body.count(b"\n") < A_ROW and not detections(answer).num_rows and dec > SOUTHERN_LIMIT and not alive(http):
             answer = answer.about(doubt="no rows, but none for an object that certainly has some either: the service is failing")
         yield answer
 
@@ -74,7 +74,8 @@ class ZtfDr(Source):
 
 def detections(payload: Payload) -> pa.Table:
     """The rows of an answer; the service says that there are none with nothing, a header only, or a sentence."""
-    return read_table(payload.about(body=b"") if payload.body.strip().lower().startswith(NO_ROWS) else payload, *COLUMNS)
+    empty = payload.body[:80].strip().lower().startswith(NO_ROWS)
+    return read_table(payload.about(body=b"") if empty else payload, *COLUMNS)
 
 
 def alive(http: Http) -> bool:

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import hashlib
 import json
-from dataclasses import astuple
-from typing import TYPE_CHECKING
+from dataclasses import fields
+from functools import lru_cache
+from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
 from sqlalchemy import Connection, bindparam, func, select
 
+from harvester.payload import SkyObject
 from harvester.store.prepared import Missing, Prepared
 from harvester.store.rows import clean
 from harvester.store.tables import payload, request, sky_objects
@@ -47,14 +49,17 @@ def archived(connection: Connection, answer: Payload) -> int:
 def keep_requests(connection: Connection, answers: Sequence[Payload], payload_ids: Sequence[int | None], visit_id: int) -> None:
     """Record how each payload (its id in the store beside it) was asked for, and what `fetch` said of it."""
     for answer, payload_id in zip(answers, payload_ids, strict=True):
-        _REQUEST(
-            connection,
-            **{name: clean(getattr(answer, name)) for name in ("url", "content_type", "time", "role", "doubt")},
-            params=clean(json.dumps(dict(answer.params), default=str, ensure_ascii=False)),
-            visit_id=visit_id,
-            payload_id=payload_id,
-            sky_objects_id=_list_id(connection, answer),
-        )
+        _REQUEST(connection, visit_id=visit_id, **request_row(connection, answer, payload_id))
+
+
+def request_row(connection: Connection, answer: Payload, payload_id: int | None) -> dict[str, Any]:
+    """Return what the table of requests holds of a payload, but for its visit; a list of objects that is new is added."""
+    return {
+        **{name: clean(getattr(answer, name)) for name in ("url", "content_type", "time", "role", "doubt")},
+        "params": clean(json.dumps(dict(answer.params), default=str, ensure_ascii=False)),
+        "payload_id": payload_id,
+        "sky_objects_id": _list_id(connection, answer),
+    }
 
 
 def compressed(body: bytes) -> bytes:
@@ -66,10 +71,18 @@ def _list_id(connection: Connection, answer: Payload) -> int | None:
     """Return the id of the answer's list of objects, None where it has none; a list that is new is added."""
     if not answer.objects:
         return None
-    text = json.dumps([astuple(thing)[: None if thing.survey else -1] for thing in answer.objects])
-    key = hashlib.sha256(text.encode()).hexdigest()
+    key, text = _as_list(tuple(answer.objects))
     found = _LIST.one(connection, sha256=key)
     if found is None:
         _KEEP_LIST(connection, sha256=key, objects=text)
         (found,) = _LIST.all(connection, sha256=key)
     return int(found[0])
+
+
+@lru_cache(maxsize=64)
+def _as_list(things: tuple[SkyObject, ...]) -> tuple[str, str]:
+    """Return the hash and the text of a list of objects: the visits of a batch share one."""
+    names = [field.name for field in fields(SkyObject)]
+    told = [[getattr(thing, name) for name in (names if thing.survey else names[:-1])] for thing in things]
+    text = json.dumps(told)
+    return hashlib.sha256(text.encode()).hexdigest(), text

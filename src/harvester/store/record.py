@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from sqlalchemy import Table, bindparam, select
 
@@ -56,20 +56,24 @@ def passband_id(connection: Connection, label: str) -> int:
 
 def keep_visit(connection: Connection, delivered: Visit, counts: Counts, ids: tuple[int, int, int]) -> int:
     """Record a visit, of which `ids` are run, target and source; return its own id."""
-    return _VISITED(
-        connection,
+    return _VISITED(connection, **visit_row(delivered, counts, ids))
+
+
+def visit_row(delivered: Visit, counts: Counts, ids: tuple[int, int, int]) -> dict[str, Any]:
+    """Return what the table of visits holds of one, but for its own id; `ids` are run, target and source."""
+    return {
         **dict(zip(("run_id", "target_id", "source_id"), ids, strict=True)),
-        time=now(),
-        outcome=counts.outcome,
-        error_kind=delivered.error_kind,
-        message=counts.message,
-        seconds=delivered.seconds,
-        radius=delivered.radius,
-        since=delivered.since,
-        until=delivered.until,
-        source_version=clean(delivered.source_version),
+        "time": now(),
+        "outcome": counts.outcome,
+        "error_kind": delivered.error_kind,
+        "message": counts.message,
+        "seconds": delivered.seconds,
+        "radius": delivered.radius,
+        "since": delivered.since,
+        "until": delivered.until,
+        "source_version": clean(delivered.source_version),
         **{name: getattr(counts, name) for name in COUNTED},
-    )
+    }
 
 
 def reschedule(connection: Connection, target_id: int, source_id: int, scheduled: Scheduled, *, first: bool) -> None:
