@@ -209,6 +209,16 @@ def test_a_second_fetch_leaves_the_store_as_it_was(harvest, tmp_path):
     assert outs[0] == outs[1]
 
 
+def test_targets_are_preferred_all_or_none(harvest):
+    harvest("targets add --target '10.0 20.0' --name A")
+    harvest("targets add --target '11.0 20.0' --name B")
+    assert harvest("targets prefer --target b --priority 10") == 0
+    assert harvest("targets prefer --target A --target Z --priority 5") == 2
+    harvest("targets list --json")
+    assert {row["name"]: row["priority"] for row in harvest.objects} == {"A": 0, "B": 10}
+    assert harvest("targets prefer --target A --priority 1001") == 2
+
+
 def test_targets_are_added_listed_moved_and_removed(harvest, tmp_path):
     (tmp_path / "list.csv").write_text("name,ra,dec,pmra,pmdec\nA,10.0,20.0,,\nB,11.0,21.0,100.0,-50.0\n", "utf-8")
     assert harvest(f"targets import --file {tmp_path / 'list.csv'}") == 0

@@ -173,9 +173,10 @@ def test_a_service_that_says_when_to_come_back_is_not_asked_before(sky):
 def test_a_priority_goes_before_everything(sky):
     for number in (1, 2, 3):
         sky.store.add_target(star(number))
-    with sky.store._database.writing() as connection:
-        connection.execute(sa.text("UPDATE target SET priority = 5 WHERE name = 'T3'"))
+    sky.store.timetable.prefer(["T3"], 5)
     assert [name for name, _ in asked_of(sky)] == ["T3", "T1", "T2"]
+    sky.store.timetable.prefer(["T1", "T3"], -1)
+    assert [name for name, _ in asked_of(sky)] == ["T2", "T1", "T3"]
 
 
 def test_a_visit_due_later_than_any_rule_allows_is_due_now(sky):

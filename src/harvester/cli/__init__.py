@@ -23,7 +23,7 @@ COMMANDS = {
     "export": ("harvester.cli.export", "Write light curves to a file: Parquet or CSV."),
     "plot": ("harvester.cli.plot", "Draw a light curve: picture or terminal."),
     "status": ("harvester.cli.status", "What ran last, what is due, what fails and since when."),
-    "targets": ("harvester.cli.targets", "The targets that you follow: add, list, show, import, remove."),
+    "targets": ("harvester.cli.targets", "The targets that you follow: add, list, show, prefer, import, remove."),
     "sources": ("harvester.cli.sources", "The surveys that can be asked: list, show, check."),
     "diff": ("harvester.cli.diff", "Say what changed between two runs or dates."),
     "explain": ("harvester.cli.explain", "Walk one point back to where it came from."),

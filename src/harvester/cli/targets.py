@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -14,13 +14,15 @@ from harvester.cli.options import COMMON, App, define, target_option
 from harvester.errors import ExitStatus, UsageError
 from harvester.target import Target
 
-COLUMNS = ("name", "ra", "dec", "epoch", "pmra", "pmdec", "parallax", "points", "aliases")
-NUMBERS = ("ra", "dec", "epoch", "pmra", "pmdec", "parallax", "points")
+COLUMNS = ("name", "ra", "dec", "epoch", "pmra", "pmdec", "parallax", "priority", "points", "aliases")
+NUMBERS = ("ra", "dec", "epoch", "pmra", "pmdec", "parallax", "priority", "points")
+WIDE = ("epoch", "parallax", "priority", "aliases")
+LOWEST, HIGHEST = -1000, 1000
 
 
 @click.group("targets", params=COMMON())
 def command() -> None:
-    """Add, list, show, import and remove the targets that you follow."""
+    """Add, list, show, prefer, import and remove the targets that you follow."""
 
 
 @define("add")
@@ -57,9 +59,9 @@ def import_(app: App, /, file: str) -> int:
 def list_(app: App, /) -> None:
     """List the targets with their positions and points."""
     store = app.store()
-    points = store.points()
-    rows = [_row(target, points.get(target.name, 0)) for target in store.targets()]
-    render.table(rows, COLUMNS, as_json=app.json, right=NUMBERS, wide=("epoch", "parallax", "aliases"))
+    points, priorities = store.points(), store.timetable.priorities()
+    rows = [_row(target, points, priorities) for target in store.targets()]
+    render.table(rows, COLUMNS, as_json=app.json, right=NUMBERS, wide=WIDE)
 
 
 @define("show")
@@ -67,12 +69,28 @@ def list_(app: App, /) -> None:
 def show(app: App, /, targets: Sequence[str]) -> None:
     """Show all that is known of a target."""
     store = app.store()
-    points = store.points()
+    points, priorities = store.points(), store.timetable.priorities()
     for text in targets:
         target = stored_target(store, text)
         ids = [(f"id {survey}", found) for survey, found in sorted(target.ids.items())]
-        row = _row(target, points.get(target.name, 0))
+        row = _row(target, points, priorities)
         render.facts([(key, row[key]) for key in COLUMNS] + ids, as_json=app.json)
+
+
+@define("prefer")
+@target_option(help="Which ones.", required=True)
+@click.option("--priority", type=click.IntRange(LOWEST, HIGHEST), required=True, help="The higher, the sooner; all begin with 0.")
+def prefer(app: App, /, targets: Sequence[str], priority: int) -> None:
+    """Say which targets harvest update asks about first: it matters when the time is short (--max-time) or a service slow.
+
+    \b
+    harvest targets prefer --target "SN 2026abc" --priority 10
+    """  # noqa: D301 - \b is click's
+    store = app.store()
+    names = [stored_target(store, text).name for text in targets]
+    store.timetable.prefer(names, priority)
+    if not app.quiet:
+        render.say(f"priority {priority}: {', '.join(names)}")
 
 
 @define("remove")
@@ -99,11 +117,12 @@ def _follow(app: App, wanted: Sequence[Target | str]) -> int:
     return ExitStatus.PARTIAL if found else ExitStatus.FAILED
 
 
-def _row(target: Target, points: int) -> dict[str, Any]:
+def _row(target: Target, points: Mapping[str, int], priorities: Mapping[str, int]) -> dict[str, Any]:
     numbers = {key: getattr(target, key) for key in ("epoch", "pmra", "pmdec", "parallax")}
     place = {"ra": round(target.ra, 7), "dec": round(target.dec, 7)}
-    return {"name": target.name, **place, **numbers, "points": points, "aliases": list(target.aliases)}
+    counted = {"priority": priorities.get(target.name, 0), "points": points.get(target.name, 0)}
+    return {"name": target.name, **place, **numbers, **counted, "aliases": list(target.aliases)}
 
 
-for subcommand in (add, import_, list_, show, remove):
+for subcommand in (add, import_, list_, show, prefer, remove):
     command.add_command(subcommand)

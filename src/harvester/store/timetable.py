@@ -62,6 +62,17 @@ class Timetable:
                 found.update(connection.execute(part).all())
         return found
 
+    def priorities(self) -> dict[str, int]:
+        """Return the priority of every target that has one, by name."""
+        with self._database.reading() as connection:
+            return dict(connection.execute(select(target.c.name, target.c.priority).where(target.c.priority != 0)).all())
+
+    def prefer(self, names: Iterable[str], priority: int) -> None:
+        """Give targets a priority: those with a higher one are asked about first. Raises StoreError for an unknown name, with nothing changed."""
+        with self._database.writing() as connection:
+            for name in names:
+                connection.execute(target.update().where(target.c.id == targets.get(connection, name)), {"priority": priority})
+
     def unanswered(self, run: str) -> tuple[int, list[dict[str, Any]]]:
         """Return the number of a run, named by it, last or last-1, and what it did not get (see `schedule.unanswered`). Raises UsageError."""
         with self._database.reading() as connection:
