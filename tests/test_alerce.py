@@ -43,7 +43,8 @@ def get(server, host, path):
         with urllib.request.urlopen(f"{server.url}/{host}{path}") as answer:
             return answer.status, json.loads(answer.read())
     except urllib.error.HTTPError as error:
-        return error.code, json.loads(error.read())
+        with error:
+            return error.code, json.loads(error.read())
 
 
 def test_both_surveys_are_asked_around_the_place_and_each_object_for_all_its_photometry():

@@ -73,7 +73,8 @@ def get(server, path, **asked):
         with urllib.request.urlopen(f"{server.url}/api.antares.noirlab.edu/v2/{path}{query}") as answer:
             return answer.status, json.loads(answer.read())
     except urllib.error.HTTPError as error:
-        return error.code, json.loads(error.read())
+        with error:
+            return error.code, json.loads(error.read())
 
 
 def search(server, *filters, **asked):

@@ -45,7 +45,8 @@ def post(server, host, name, said, method="POST"):
         with urllib.request.urlopen(urllib.request.Request(f"{server.url}/{host}/api/v1/{name}", data, headers, method=method)) as answer:
             return answer.status, answer.read().decode()
     except urllib.error.HTTPError as error:
-        return error.code, error.read().decode()
+        with error:
+            return error.code, error.read().decode()
 
 
 def test_both_apis_are_asked_and_ids_go_as_text():

@@ -71,7 +71,8 @@ def ask(server, host, path, token="emulated", **form):
         with urllib.request.urlopen(request) as reply:
             return reply.status, json.loads(reply.read())
     except urllib.error.HTTPError as error:
-        body = error.read()
+        with error:
+            body = error.read()
         return error.code, json.loads(body) if body.startswith(b"{") else body
 
 
