@@ -73,16 +73,15 @@ def test_a_star_that_moves_is_looked_for_where_it_left_its_alerts():
 
 def test_pages_are_asked_for_until_one_is_not_full_whatever_has_next_says():
     full = listing(*({**ITEM, "oid": f"ZTF18{number:07}"} for number in range(100)))
-    http = Scripted(full, NOTHING)
-    source = load("alerce").fetch(Query((PLACE,), 1.5), http)
-    assert [len(next(source).objects) for _ in range(2)] == [200, 0]
-    assert [params["page"] for _, _, params in http.asked] == [1, 2]
+    payloads, asked = fetched(full, NOTHING, *[b"[]"] * 200, NOTHING)
+    assert [len(payload.objects) for payload in payloads if payload.role == "objects"] == [200, 0, 0]
+    assert [params["page"] for _, _, params in asked if params] == [1, 2, 1]
 
 
 @pytest.mark.parametrize("body", [b'{"message": "gone"}', b"[]", b"<html>busy</html>", b'{"items": [3]}', b'{"items": [{"oid": "Z"}]}'])
 def test_a_list_that_is_none_is_malformed_and_kept(body):
     with pytest.raises(Malformed) as caught:
-        fetched(body)
+        fetched(body, NOTHING)
     assert caught.value.payload.body == body
 
 
@@ -123,8 +122,10 @@ def compare(star, rows):
     assert len(pulls) > 20
     assert abs(np.mean(pulls)) < 0.3
     assert 0.7 < np.std(pulls) < 1.3
-    limits = [row for row in rows if row["upper_limit"] == "true"]
+    limits = [row for row in rows if row["upper_limit"] == "true" and row["filter"].endswith("(ZTF)")]
     assert len(limits) == len(ztf.limits)
+    weak = {row["observation_id"]: float(row["flux"]) <= 3 * float(row["flux_err"]) for row in rows if "_FP)" in row["filter"]}
+    assert weak == {row["observation_id"]: row["upper_limit"] == "true" for row in rows if "_FP)" in row["filter"]}
     forced = [row for row in rows if row["filter"].endswith("(ZTF_FP)")]
     assert len(forced) == len(ztf.forced)
     assert len([row for row in rows if row["filter"].endswith("(LSST_FP)")]) == (len(lsst.forced) if lsst else 0)

@@ -6,7 +6,7 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
-from harvester.alert_photometry import answered, lsst, records, ztf_alerts, ztf_forced, ztf_total
+from harvester.alert_photometry import LSST_TIME, ZTF_TIME, answered, lsst, records, ztf_alerts, ztf_forced, ztf_total
 from harvester.errors import Malformed
 from harvester.payload import Payload
 from harvester.schema import conform
@@ -61,6 +61,12 @@ def test_the_total_is_the_golden_one_of_the_dossier():
     mag, err = ztf_total([14.903686], [0.06423555], [-1], magnr=[13.22], distnr=[0.22444876])
     assert mag[0] == pytest.approx(13.478812562763736, abs=1e-6)
     assert err[0] == pytest.approx(0.0172912, abs=1e-6)
+
+
+@pytest.mark.parametrize(("sign", "magnr", "by_hand"), [(-1, 15.4490, 15.501175), (1, 15.4490, 15.399218), (-1, 15.4463, 15.498342)])
+def test_the_total_is_the_sum_of_the_reference_and_the_signed_difference(sign, magnr, by_hand):
+    """-2.5 log10(10^(-0.4 magnr) + sign 10^(-0.4 magpsf)), by a pocket calculator."""
+    assert ztf_total([18.770634], [0.2], [sign], magnr=[magnr], distnr=[0.82])[0][0] == pytest.approx(by_hand, abs=1e-6)
 
 
 def test_the_error_is_that_of_the_difference_over_the_total_as_alerce_has_it():
@@ -196,3 +202,26 @@ def test_a_visit_without_an_id_is_known_by_object_and_second():
 def test_no_rows_are_no_rows():
     empty = pa.table({name: pa.array([], pa.string()) for name in (*DETECTION, *FORCED, *VISIT)})
     assert [ztf_alerts(empty).num_rows, ztf_forced(empty).num_rows, lsst(empty).num_rows] == [0, 0, 0]
+
+
+@pytest.mark.parametrize(("counts", "limit"), [(30.0, False), (29.9, True), (-500.0, True)])
+def test_forced_flux_of_ztf_below_three_sigma_is_a_limit_that_keeps_its_signed_flux(counts, limit):
+    """A magnitude of 23.5 +- 18 is no detection."""
+    row = {"object_id": "Z", "mjd": "60252.1", "fid": "1", "forcediffimflux": str(counts), "forcediffimfluxunc": "10.0", "magzpsci": "26.2"}
+    (found,) = conform(ztf_forced(table(row)).drop_columns(["survey"]), survey="ZTF_FP", time_system=ZTF_TIME).rows.to_pylist()
+    assert (found["upper_limit"], found["mag"] is None) == (limit, limit)
+    assert found["flux"] == pytest.approx(counts * 10 ** (0.4 * (23.9 - 26.2)), rel=1e-6)
+    assert found["flux_err"] == pytest.approx(10.0 * 10 ** (0.4 * (23.9 - 26.2)), rel=1e-6)
+    assert found["limiting_mag"] == pytest.approx(26.2 - 2.5 * np.log10(50.0), abs=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("flux", "forced", "limit"), [(601.0, True, False), (599.0, True, True), (-5000.0, True, True), (599.0, False, False)]
+)
+def test_forced_flux_of_lsst_below_three_sigma_is_a_limit_and_an_alert_never_is(flux, forced, limit):
+    row = {"object_id": "7", "midpointMjdTai": "61235.4", "band": "g", "psfFlux": str(flux), "psfFluxErr": "200.0"}
+    row |= {"diaSourceId": "1", "diaForcedSourceId": "2"}
+    survey = "LSST_FP" if forced else "LSST"
+    (found,) = conform(lsst(table(row), forced=forced).drop_columns(["survey"]), survey=survey, time_system=LSST_TIME).rows.to_pylist()
+    assert (found["upper_limit"], found["flux"]) == (limit, pytest.approx(flux / 1000))
+    assert (found["mag"] is None) == limit

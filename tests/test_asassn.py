@@ -13,7 +13,7 @@ from conftest import needs_recordings
 from harvester.delivery import deliver, with_bjd_tdb
 from harvester.emulator import asassn_cameras
 from harvester.emulator.faults import Faults
-from harvester.errors import Malformed, Unreachable
+from harvester.errors import Malformed, Resting, Unreachable
 from harvester.payload import Payload
 from harvester.source import Query, load
 from harvester.sources import asassn
@@ -190,6 +190,22 @@ def test_the_next_server_is_asked_where_one_fails(first):
 def test_no_server_that_answers_is_a_failure(servers):
     with pytest.raises(Unreachable):
         fetched(Scripted(servers=servers, one=Unreachable("down"), two=b'{"error":"down"}'))
+
+
+@pytest.mark.parametrize("other", [Unreachable("down"), b'{"error":"down"}', Resting("left alone")])
+def test_a_light_curve_server_that_is_left_alone_postpones_the_visit(other):
+    with pytest.raises(Resting):
+        fetched(Scripted(one=Resting("one is left alone."), two=other))
+
+
+def test_a_catalogue_that_is_left_alone_postpones_the_visit(harvest, emulator, monkeypatch):
+    monkeypatch.setattr("harvester.session.session.backoff", lambda *_: 0.0)
+    emulator.faults = Faults({"asassn": ["503"]})
+    places = " ".join(f"--target '{ra}.5 -40.0'" for ra in range(10, 60))
+    assert harvest(f"fetch --source asassn {places} --json") == 1
+    found = [(outcome["outcome"], outcome["new"]) for outcome in harvest.objects]
+    assert {"failed", "postponed"} == {kind for kind, _ in found}
+    assert {new for _, new in found} == {0}
 
 
 @pytest.mark.parametrize(("control", "doubted"), [(LISTED, False), (LISTED.slice(0, 0), True)])

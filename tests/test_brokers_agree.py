@@ -86,6 +86,16 @@ def test_a_measurement_is_stored_once_and_the_report_says_who_delivered_what(har
     )
 
 
+def test_a_person_is_told_how_much_another_source_had_delivered(harvest, emulator, shows):
+    shows(headers={"Authorization": "Token emulated"})
+    assert harvest("fetch --source alerce --target 'W Vir'") == 0
+    assert "another source" not in harvest.err
+    assert harvest("fetch --source antares --target 'W Vir' --json") == 0
+    (outcome,) = harvest.objects
+    assert outcome["known_elsewhere"] > 20
+    assert f"{outcome['known_elsewhere']} that another source had delivered (antares {outcome['known_elsewhere']})" in harvest.err
+
+
 def test_the_brokers_know_one_star_by_one_name(harvest, emulator, shows):
     shows(headers={"Authorization": "Token emulated"})
     assert harvest("fetch --source antares --source lasair --source lasair_lsst --source alerce --source fink --target 'W Vir' -q") == 0

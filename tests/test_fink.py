@@ -70,7 +70,7 @@ def test_both_apis_are_asked_and_ids_go_as_text():
 )
 def test_an_answer_that_is_no_list_of_rows_is_malformed_and_kept(body):
     with pytest.raises(Malformed) as caught:
-        fetched(body)
+        fetched(body, [])
     assert caught.value.payload.body == body
 
 
@@ -102,6 +102,9 @@ def test_tags_part_detections_from_limits():
         "i:magnr": "13.22",
         "i:distnr": "0.49",
     }
+    assert rows_of(poor | {"i:candid": -1, "i:rb": 0.99, "d:tag": "badquality"}).rows["quality"].to_pylist() == [1], (
+        "whatever else is said of it"
+    )
     limit = {"i:objectId": "ZTF18aaaaaaa", "i:candid": -1, "i:jd": 2460640.7, "i:fid": "2", "i:diffmaglim": "20.4739", "d:tag": "upperlim"}
     rows = rows_of(ALERT, poor | {"i:candid": -1, "d:tag": "badquality"}, limit).rows.to_pylist()
     assert [(row["filter"], row["upper_limit"], row["quality"]) for row in rows] == [

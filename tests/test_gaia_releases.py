@@ -12,6 +12,7 @@ import pyarrow.parquet as pq
 import pytest
 from test_sources import Scripted, light_curve, of
 
+from harvester.cli.options import App
 from harvester.delivery import deliver
 from harvester.emulator import gaia_releases, gaia_transits
 from harvester.emulator.app import Emulator
@@ -123,6 +124,18 @@ def test_dr4_before_its_day_is_pending_and_says_so():
         list(load("gaia_dr4").fetch(Query((PLACE,), 1.5), http))
     assert (caught.value.outcome, caught.value.retry_after) == ("pending", 18 * 3600), "asked again in the next night, and nobody's trouble"
     assert len(caught.value.lines()) == 3
+
+
+def test_before_its_day_the_releases_are_looked_up_once_in_a_run(harvest, monkeypatch):
+    emulator = Emulator(clock=Day(DR4_DAY - 1))
+    with serve(emulator) as server:
+        monkeypatch.setattr(App, "emulator", server)
+        places = " ".join(f"--target '{ra}.5 20.0'" for ra in range(10, 60))
+        assert harvest(f"fetch --source gaia_dr4 {places} --json") == 0
+    assert {outcome["outcome"] for outcome in harvest.objects} == {"pending"}
+    asked = [dict(params)["QUERY"] for _, path, params in emulator.requests if path.endswith("/tap/sync")]
+    assert len(asked) == 4, "three batches of 20 targets, and the list of releases"
+    assert sum("tap_schema" in query for query in asked) == 1
 
 
 def test_dr4_that_is_public_and_refuses_a_query_is_malformed():

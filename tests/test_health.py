@@ -8,6 +8,7 @@ from test_gaia_releases import Day
 
 from harvester import health
 from harvester.cli.options import App
+from harvester.config import Settings
 from harvester.emulator.app import Emulator
 from harvester.emulator.faults import Faults
 from harvester.emulator.gaia_releases import DR4_DAY
@@ -16,7 +17,8 @@ from harvester.emulator.server import serve
 from harvester.errors import Unreachable
 from harvester.layout import columns_of
 from harvester.payload import Payload
-from harvester.source import find, layouts, load, registered
+from harvester.session import Client
+from harvester.source import Query, Source, find, layouts, load, registered
 
 BOTH = "sources check gaia_dr3 ztf_dr"
 
@@ -48,6 +50,42 @@ def test_every_source_of_ours_is_well_in_the_simulated_sky_or_says_why_it_cannot
         name for name in registered() if load(name).credentials
     }
     assert "gaia_dr4: not yet public" in harvest.err
+
+
+@pytest.mark.parametrize(("name", "host"), [("atlas", "fallingstar-data.com"), ("ztf_forced", "ztfweb.ipac.caltech.edu")])
+def test_a_service_that_works_on_jobs_is_asked_for_the_list_of_ours_and_given_none(harvest, emulator, name, host):
+    assert harvest(f"sources check {name} --json") == 0
+    (found,) = harvest.objects
+    assert (found["state"], found["well"], found["rows"]) == ("ok", True, 0)
+    assert found["lines"] == [f"{name} let us in, and listed our jobs.", "Its answers were not looked at: a check submits no job."]
+    ((method, path, _),) = emulator.requests
+    assert (method, path.startswith(f"/{host}/")) == ("GET", True)
+    assert not [
+        job for job in emulator._memory["zfps"].get("jobs", []) if name == "ztf_forced" and (job.ra, job.dec) == (226.104082, 10.494222)
+    ]
+
+
+@pytest.mark.parametrize("name", ["atlas", "ztf_forced"])
+def test_a_check_says_when_a_service_that_works_on_jobs_does_not_let_us_in(harvest, emulator, name):
+    emulator.faults = Faults({{"ztf_forced": "zfps"}.get(name, name): ["401"]})
+    assert harvest(f"sources check {name} --json") == 4
+    assert harvest.objects[0]["state"] == "refused"
+
+
+def test_nothing_is_asked_of_a_service_that_takes_jobs_and_lists_none(monkeypatch):
+    class Blind(Source):
+        survey, base_url, time_system, example = "ZTF_DR", "https://jobs.example/", load("ztf_dr").time_system, Query.at(1.0, 2.0)
+
+        def fetch(self, query, http):
+            yield http.get(http.job(lambda _: http.post("submit", idempotent=False).url))
+
+        def normalise(self, payload):
+            raise AssertionError("nothing is normalised")
+
+    monkeypatch.setattr(health, "load", lambda _: Blind())
+    with Client() as client:
+        found = health.check("ztf_dr", client, Settings(""))
+    assert (found.state, found.lines[1]) == ("unknown", "Its answers were not looked at: a check submits no job.")
 
 
 def test_one_can_be_asked_alone_in_a_single_small_question(harvest, emulator):

@@ -92,7 +92,7 @@ def test_an_outsiders_source_is_discovered_and_listed_and_a_broken_one_is_a_warn
     done = away(installed, "sources", "list", "--json", cwd=tmp_path)
     rows = {row["source"]: row for row in map(json.loads, done.stdout.splitlines())}
     assert rows["tiny"]["package"] == "tiny-survey 0.0.1"
-    assert "tiny_broken" not in rows
+    assert rows["tiny_broken"]["state"] == "broken plug-in"
     assert "warning: source 'tiny_broken'" in done.stderr
     assert "pip install -U tiny-survey" in done.stderr
     assert "w(TINY)" in away(installed, "sources", "show", "--source", "tiny", cwd=tmp_path).stdout

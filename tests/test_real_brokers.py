@@ -92,6 +92,13 @@ def test_real_forced_photometry_of_alerce_has_its_own_totals(recorded, name, cou
             assert (row["mag"], row["mag_err"]) == (own["mag_corr"], pytest.approx(own["e_mag_corr_ext"], rel=1e-6))
 
 
+def test_totals_that_alerce_made_with_the_reference_of_another_filter_are_suspect(recorded):
+    """All 15 name the reference image of the alert that brought them, which is of g: so is the light that was added to those in r."""
+    rows = delivered("alerce", recorded("alerce/v2_forced_photometry_ZTF18aaueixg.json"), FORCED)
+    assert {(row["filter"], "foreign_reference" in row["flags"]) for row in rows} == {("g(ZTF_FP)", False), ("r(ZTF_FP)", True)}
+    assert all(row["quality"] > 0 for row in rows if row["filter"] == "r(ZTF_FP)")
+
+
 def test_real_detections_of_lsst_have_their_golden_numbers(recorded):
     rows = delivered("alerce", recorded("alerce/lsst_detections_170587116732416143.json"), DETECTED)
     first = rows[0]

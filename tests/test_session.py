@@ -369,8 +369,8 @@ def test_a_plain_403_or_503_asks_nobody_to_wait(status, error):
 def test_being_asked_to_wait_without_a_figure_holds_all_who_ask_the_host(server, client, clock):
     server.script("/q", Reply(status=429), Reply(CSV))
     http, starts = client.session(service(server.url)), []
-    hold = http._pacer.hold
-    http._pacer.hold = lambda seconds: (starts.append(seconds), hold(seconds))
+    hold = http._own.pacer.hold
+    http._own.pacer.hold = lambda seconds: (starts.append(seconds), hold(seconds))
     http.get("q")
     assert starts == [0.5]
 

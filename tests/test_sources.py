@@ -36,6 +36,8 @@ class Scripted:
     def get(self, path, **params):
         return self._answer("GET", path, params)
 
+    once = get
+
     def post(self, path, *, data=None, **params):
         return self._answer("POST", path, dict(data or {}) | params)
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import base64
 from typing import TYPE_CHECKING
 
-from harvester.errors import BadSettings, Refused
+from harvester.errors import BadSettings, Refused, Unfinished
 from harvester.jobs import ShortMemory
 from harvester.logs import hide
 from harvester.session import Client, Credentials, Errand, Service, Session
@@ -23,12 +23,22 @@ BASIC = "Basic "
 
 
 def session_for(
-    name: str, source: Source, client: Client, settings: Settings, *, query: Query | None = None, jobs: Jobs | None = None
+    name: str,
+    source: Source,
+    client: Client,
+    settings: Settings,
+    *,
+    query: Query | None = None,
+    jobs: Jobs | None = None,
+    errand: type[Errand] = Errand,
 ) -> Session:
-    """Return the source's own view of the client. `jobs` remembers the remote jobs of `query` beyond this process.
+    """Return the source's own view of the client. `jobs` remembers the remote jobs of `query` beyond this process, `errand` sees to them.
 
-    Raises Refused when the source needs credentials that the settings do not have; a simulated service takes any.
+    Raises Refused when the source needs credentials that the settings do not have (a simulated service takes any), Unfinished for one that is
+    still to be written.
     """
+    if not source.is_finished:
+        raise unfinished(name)
     own = settings.service(name)
     pace = Pace(own.per_second or source.pace.per_second, own.at_once or source.pace.at_once)
     shown = credentials(name, source.credentials, own.secrets, simulated=client.loopback_only)
@@ -42,7 +52,7 @@ def session_for(
         remedy=remedy(name, source),
         plain_http=source.plain_http,
     )
-    return client.session(service, Errand(jobs or ShortMemory(), name, query) if query else None)
+    return client.session(service, errand(jobs or ShortMemory(), name, query) if query else None)
 
 
 def credentials(name: str, wanted: tuple[Credential, ...], secrets: Mapping[str, str], *, simulated: bool) -> Credentials:
@@ -67,6 +77,12 @@ def missing(name: str, source: Source, settings: Settings) -> list[str]:
     """Return the secrets that a source needs and the settings do not have."""
     held = settings.service(name).secrets
     return list(dict.fromkeys(secret for one in source.credentials for secret in one.secrets if not held.get(secret)))
+
+
+def unfinished(name: str) -> Unfinished:
+    """Return the error of a source that is still to be written."""
+    what = f"source '{name}' is not finished: the head of its file, or cite, still says TODO."
+    return Unfinished(what, "Nobody was asked.", "Write what is true of the service in place of each TODO; README tells how.")
 
 
 def remedy(name: str, source: Source) -> str:

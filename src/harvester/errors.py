@@ -20,6 +20,7 @@
     │   ├── Pending                1   a remote job is not done yet
     │   ├── NotYetPublic           1   the release is announced, and the service does not have it yet
     │   ├── Refused                4   credentials missing or not accepted
+    │   │   └── Unfinished         1   a source whose file still says TODO; nobody was asked
     │   ├── Malformed              1   an answer that is not what the service documents
     │   └── BrokenSource           1   a plug-in that cannot be imported
     ├── StoreError                 1
@@ -125,7 +126,8 @@ class ResolverDown(ResolveError):
 class SourceError(HarvesterError):
     """One visit failed. `kind` is the word in the Outcome and in the store; `outcome` the kind of Outcome that it makes.
 
-    `retry_after`: seconds after which asking again makes sense, where the service or the session said so.
+    `retry_after`: seconds after which asking again makes sense, where the service or the session said so. `partial`: what `fetch` yielded before
+    it raised this is the whole answer of the surveys that it is of, and is stored, although the visit failed and all is asked again.
     """
 
     kind: ClassVar[str] = "bug"
@@ -133,7 +135,7 @@ class SourceError(HarvesterError):
 
     def __init__(self, what: str, why: str = "", hint: str = "", *, retry_after: float | None = None) -> None:
         super().__init__(what, why, hint)
-        self.retry_after = retry_after
+        self.retry_after, self.partial = retry_after, False
 
 
 class Unreachable(SourceError):
@@ -192,6 +194,13 @@ class Refused(SourceError):
 
     kind = "refused"
     exit_status = ExitStatus.CREDENTIALS
+
+
+class Unfinished(Refused):
+    """A source that is still to be written (see `harvest sources new`): it is not asked, so that nothing made up is stored."""
+
+    kind = "unfinished"
+    exit_status = ExitStatus.FAILED
 
 
 class Malformed(SourceError):

@@ -17,7 +17,7 @@ import pyarrow.compute as pc
 from harvester.brightness import flux_from_counts, mag_err_from_flux
 from harvester.errors import Malformed, SourceError
 from harvester.passbands import passband
-from harvester.payload import Payload, integer, number, numpy, read_members, require, text, truth, words
+from harvester.payload import Payload, integer, number, numpy, read_members, read_table, require, text, truth, words
 from harvester.source import Http, Query
 
 TAP = {"REQUEST": "doQuery", "LANG": "ADQL", "FORMAT": "csv"}
@@ -66,6 +66,15 @@ def ask(http: Http, query: str, source: str) -> Payload:
     if not answer.body.strip():
         raise Malformed(f"{source}: the archive sent nothing at all.", hint="Ask again.", payload=answer)
     return answer
+
+
+def schemas(http: Http) -> list[str]:
+    """Return the names of the archive's schemas, one for each release among them; asked for once in a run. Raises Malformed for none at all."""
+    answer = http.once("tap-server/tap/sync", **TAP, QUERY="SELECT schema_name FROM tap_schema.schemas")
+    if not answer.body.strip():
+        raise Malformed(f"{answer.source}: the archive sent nothing at all.", hint="Ask again.", payload=answer)
+    names: list[str] = text(read_table(answer, "schema_name")["schema_name"]).to_pylist()
+    return names
 
 
 def cones(query: Query, release: Release) -> list[str]:

@@ -1,4 +1,7 @@
-"""Health: one small question to a source's live service, and what its answer tells: reachable, conforming, unchanged, accepted, in time."""
+"""Health: one small question to a source's live service, and what its answer tells: reachable, conforming, unchanged, accepted, in time.
+
+A service that works on jobs for us is asked for the list of ours alone: a check gives nobody work.
+"""
 
 from __future__ import annotations
 
@@ -7,12 +10,13 @@ from dataclasses import dataclass, replace
 from time import monotonic
 from typing import TYPE_CHECKING
 
-from harvester.access import session_for
+from harvester.access import session_for, unfinished
 from harvester.delivery import deliver
-from harvester.errors import BrokenSource, Malformed, Pending, SourceError
+from harvester.errors import BrokenSource, Malformed, SourceError, Unfinished
 from harvester.layout import OPTIONAL, bare, columns_of, is_json
 from harvester.logs import hide
 from harvester.payload import Payload
+from harvester.session import Inquiry, NotSubmitted
 from harvester.source import Query, find, layouts, load
 
 if TYPE_CHECKING:
@@ -70,6 +74,8 @@ def check(name: str, client: Client, settings: Settings) -> Checkup:
         return Checkup(name, error.kind, tuple(error.lines()))
     if source.retired:
         return Checkup(name, UNKNOWN, (f"{name} is retired.", f"Use {source.retired}."))
+    if not source.is_finished:
+        return Checkup(name, Unfinished.kind, tuple(unfinished(name).lines()))
     found = Checkup(name, UNKNOWN, (f"{name} has no example that could be asked.", "Its file may declare one: example = Query.at(RA, DEC)"))
     for query in _questions(source, simulated=client.loopback_only):
         found = _asked(name, query, client, settings)
@@ -113,11 +119,11 @@ def _questions(source: Source, *, simulated: bool) -> list[Query]:
 def _asked(name: str, query: Query, client: Client, settings: Settings) -> Checkup:
     source, start, session, payloads = load(name), monotonic(), None, list[Payload]()
     try:
-        session = session_for(name, source, client, settings, query=query)
+        session = session_for(name, source, client, settings, query=query, errand=Inquiry)
         payloads.extend(source.fetch(query, session))
         found = _judged(name, source, payloads)
-    except Pending as error:
-        found = Checkup(name, "pending", (f"{name} took the question; its answer is not waited for.", *error.lines()[:1]))
+    except NotSubmitted as error:
+        found = _not_submitted(name, listed=error.listed)
     except SourceError as error:
         payloads += [error.payload] if isinstance(error, Malformed) and isinstance(error.payload, Payload) else []
         found = Checkup(name, "postponed" if error.outcome == "postponed" else error.kind, tuple(error.lines()))
@@ -131,6 +137,14 @@ def _asked(name: str, query: Query, client: Client, settings: Settings) -> Check
         credentials=_credentials(source, found.state, simulated=client.loopback_only),
         seconds=monotonic() - start,
     )
+
+
+def _not_submitted(name: str, *, listed: bool) -> Checkup:
+    """Return what is known of a service that works on jobs: a check is no reason to give it one."""
+    advice = "Its answers were not looked at: a check submits no job."
+    if listed:
+        return Checkup(name, OK, (f"{name} let us in, and listed our jobs.", advice))
+    return Checkup(name, UNKNOWN, (f"{name} takes every question as a job, and does not list them.", advice))
 
 
 def _judged(name: str, source: Source, payloads: Sequence[Payload]) -> Checkup:

@@ -11,6 +11,7 @@ credentials, the payload archive, checks at the border, BJD_TDB, cross-match, ve
 
 from __future__ import annotations
 
+import sys
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
@@ -49,6 +50,7 @@ __all__ = [
 ]
 
 GROUP = "harvester.sources"
+TODO = "TODO"
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,7 +89,11 @@ class Http(Protocol):
     """What `fetch` may use of a session: every request is paced, retried, limited in size, and kept as a Payload without secrets."""
 
     def get(self, path: str, **params: Any) -> Payload:
-        """GET a path below the source's base URL (or an absolute URL); a list value repeats its parameter."""
+        """GET a path below the source's base URL (or an absolute URL); a list value repeats its parameter.
+
+        Two words are no parameters: `accept` lists error statuses that come back with a `doubt` in place of an error; with `idempotent=False`, for a
+        service that takes a job by GET, the request is repeated only when the service has certainly done nothing yet.
+        """
 
     def once(self, path: str, **params: Any) -> Payload:
         """GET what serves many targets, such as a list of all objects, once in a run: later calls return the same payload."""
@@ -163,12 +169,16 @@ class Source(ABC):
     """Radius of the search, arcseconds."""
     own_passbands: ClassVar[tuple[Passband, ...]] = ()
     """Passbands of a survey that harvester itself does not know."""
+    limits: ClassVar[str] = ""
+    """At how many sigma its upper limits are given ("5 sigma"), or "of unknown sigma"; empty for a source that has none."""
     scatter: ClassVar[float] = 0.0
     """Ids whose positions lie within this many arcseconds of one another are one thing on the sky (a survey with several ids per star)."""
     cadence: ClassVar[float | None] = 1.0
     """Days between updates; None for a fixed release, which is asked for once."""
     release: ClassVar[str] = ""
     """The survey's release that it serves, where it has releases: after a change everything is asked for again."""
+    public_from: ClassVar[str] = ""
+    """The day (2026-12-02) from which a release that is announced is to be public."""
     lookback: ClassVar[float] = 30.0
     """Days before the newest known epoch from which an update of an incremental source asks: points come late, and are reprocessed."""
     pace: ClassVar[Pace] = Pace()
@@ -191,6 +201,12 @@ class Source(ABC):
     """Bibcodes of the papers to cite."""
     acknowledgement: ClassVar[str] = ""
 
+    @property
+    def is_finished(self) -> bool:
+        """Whether the head of its file, and `cite`, say TODO no more. What `harvest sources new` writes does: such a source is not asked."""
+        head = getattr(sys.modules.get(type(self).__module__), "__doc__", None) or ""
+        return TODO not in f"{head} {self.cite}"
+
     def systems(self) -> Mapping[str, TimeSystem]:
         """Return the time system of each survey that rows may be of; `survey` comes first."""
         return {self.survey: self.time_system, **self.also_serves}
@@ -203,7 +219,7 @@ class Source(ABC):
 
     @abstractmethod
     def fetch(self, query: Query, http: Http) -> Iterator[Payload]:
-        """Ask the service; yield every answer as received. Raises SourceError."""
+        """Ask the service; yield every answer as received. Raises SourceError; what came before it is kept, but stored only if it is `partial`."""
 
     @abstractmethod
     def normalise(self, payload: Payload) -> pa.Table:
@@ -236,7 +252,7 @@ def load(name: str) -> Source:
     entry = find(name)
     try:
         made = entry.load()()
-    except Exception as error:  # an outsider's module may raise anything at all on import
+    except (Exception, SystemExit) as error:  # an outsider's module may do anything at all on import
         raise broken(entry, f"{type(error).__name__}: {error}") from error
     if not isinstance(made, Source):
         raise broken(entry, f"{entry.value} is no harvester.source.Source")

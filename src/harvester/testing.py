@@ -39,6 +39,7 @@ __all__ = [
     "test_a_page_in_place_of_data_is_malformed",
     "test_a_recording_becomes_its_expected_table",
     "test_an_empty_body_is_an_empty_table",
+    "test_limits_are_declared_as_the_recordings_have_them",
     "test_normalise_is_pure",
     "test_the_columns_of_the_recordings_are_written_down",
     "test_the_file_tells_what_an_astronomer_needs",
@@ -49,6 +50,7 @@ EXPECTED = ".expected.csv"
 FACTS = ("release", "manual", "time", "magnitude", "missing", "cite")
 BIBCODE = re.compile(r"\d{4}[A-Za-z&.]{2,}[\w.&]*")
 PAGE = b"<!DOCTYPE html><html><head><title>Down for maintenance</title></head><body><h1>Service unavailable</h1></body></html>"
+SIGMAS = re.compile(r"(\d+(?:\.\d+)?) sigma\b")
 DAY_DIGITS = 2e-9
 RELATIVE = 1e-11
 
@@ -167,6 +169,17 @@ def test_a_page_in_place_of_data_is_malformed(source_name: str) -> None:
 def test_an_empty_body_is_an_empty_table(source_name: str) -> None:
     source = load(source_name)
     assert deliver(source, [Payload(b"", source=source_name)]).rows.num_rows == 0
+
+
+def test_limits_are_declared_as_the_recordings_have_them(source_name: str, request: Any) -> None:
+    declared, folder = load(source_name).limits, request.path.parent / "recordings"
+    tables = [recording.table() for recording in recordings(folder) if recording.source == source_name]
+    limits = pa.concat_tables([table.filter(table["upper_limit"]) for table in tables])
+    assert bool(declared) == bool(limits.num_rows), (
+        "its `limits` says at how many sigma its upper limits are, and is empty where it has none"
+    )
+    said = SIGMAS.match(declared)
+    assert set(limits["limit_sigma"].to_pylist()) <= {float(said[1]) if said else None}
 
 
 def test_the_file_tells_what_an_astronomer_needs(source_name: str) -> None:

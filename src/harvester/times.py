@@ -121,7 +121,7 @@ class TimeSystem:
         site = f" ({self.site})" if self.site else ""
         offset = f", {self.offset_s:+g} s" if self.offset_s else ""
         words = f"{self.format.upper()} in {SCALES[self.scale]} at the {self.place}{site}, {STAMPS[self.stamp]} of the exposure{offset}"
-        return f"{words}; BJD_TDB good to {self.total_sigma_s:.2g} s"
+        return f"{words}; BJD_TDB good to {float(f'{self.total_sigma_s:.2g}'):g} s"
 
 
 BJD_TDB = TimeSystem("mjd", "tdb", "barycentre")

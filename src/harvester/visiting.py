@@ -39,10 +39,10 @@ def visits(task: Task, client: Client, settings: Settings, jobs: Jobs | None = N
     session: Session | None = None
     try:
         session = session_for(task.source, source, client, settings, query=task.query, jobs=jobs)
-        for payload in source.fetch(task.query, session):
-            payloads.append(payload)  # noqa: PERF402 - what came before a failure is kept
+        failure = _heard(source, task, session, payloads)
         with COMPUTING:
             found = _shared(task, deliver(source, payloads))
+        found = _but(failure, found, payloads) if failure else found
     except SourceError as error:
         found = _failed(task, source, payloads, error)
     except HarvesterError:
@@ -57,6 +57,30 @@ def visits(task: Task, client: Client, settings: Settings, jobs: Jobs | None = N
         for visit, outcome in found
     ]
     return _with_jobs(told, session)
+
+
+def _heard(source: Source, task: Task, session: Session, payloads: list[Payload]) -> SourceError | None:
+    """Take in what a source yields; return a failure that leaves what came standing. Raises every other."""
+    try:
+        for payload in source.fetch(task.query, session):
+            payloads.append(payload)  # noqa: PERF402 - what came before a failure is kept
+    except SourceError as error:
+        if not error.partial:
+            raise
+        return error
+    return None
+
+
+def _but(failure: SourceError, found: Found, payloads: list[Payload]) -> Found:
+    """Return visits that store what came, and are failures all the same, with the answer that could not be read."""
+    kept, message = _kept(payloads, failure), "\n".join(failure.lines())
+    return [
+        (
+            replace(visit, payloads=kept, outcome=failure.outcome, error_kind=failure.kind, message=message),
+            replace(outcome, kind=failure.outcome, error=failure.kind, message=message, retry_after=failure.retry_after),
+        )
+        for visit, outcome in found
+    ]
 
 
 def bug(name: str, error: Exception) -> SourceError:
@@ -93,9 +117,7 @@ def _visit(task: Task, delivery: Delivery, share: Share) -> tuple[Visit, Outcome
 
 def _failed(task: Task, source: Source, payloads: list[Payload], error: SourceError) -> Found:
     """Return a visit without an answer for every target of a task; what came is kept, the answer that could not be read as well."""
-    unreadable = error.payload if isinstance(error, Malformed) and isinstance(error.payload, Payload) else None
-    kept = [*payloads, unreadable] if unreadable and unreadable not in payloads else payloads
-    message = "\n".join(error.lines())
+    kept, message = _kept(payloads, error), "\n".join(error.lines())
     return [
         (
             Visit(target, task.source, source.survey, None, kept, None, error.outcome, error.kind, message, ()),
@@ -103,3 +125,9 @@ def _failed(task: Task, source: Source, payloads: list[Payload], error: SourceEr
         )
         for target in task.targets
     ]
+
+
+def _kept(payloads: list[Payload], error: SourceError) -> list[Payload]:
+    """Return what came, and the answer that could not be read."""
+    unreadable = error.payload if isinstance(error, Malformed) and isinstance(error.payload, Payload) else None
+    return [*payloads, unreadable] if unreadable and unreadable not in payloads else payloads

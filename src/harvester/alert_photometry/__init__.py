@@ -12,7 +12,7 @@ object's place, which for a supernova holds light of its host. The first of a ro
 from harvester.alert_photometry.lsst import lsst
 from harvester.alert_photometry.records import answered, records
 from harvester.alert_photometry.references import with_references
-from harvester.alert_photometry.things import around, things
+from harvester.alert_photometry.things import around, each_survey, things
 from harvester.alert_photometry.ztf import ztf_alerts, ztf_forced, ztf_total
 from harvester.times import TimeSystem
 
@@ -23,6 +23,7 @@ __all__ = [
     "ZTF_TIME",
     "answered",
     "around",
+    "each_survey",
     "lsst",
     "records",
     "things",

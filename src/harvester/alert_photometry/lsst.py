@@ -8,7 +8,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from harvester.alert_photometry.records import column, epoch_ids, flags, floats, nullable
+from harvester.alert_photometry.records import DETECTED, column, epoch_ids, flags, floats, nullable
 from harvester.brightness import AB_ZEROPOINT_JY as AB
 from harvester.brightness import limit_from_flux_err
 from harvester.payload import constant, number, text, truth
@@ -32,7 +32,8 @@ def lsst(measured: pa.Table, *, forced: bool = False) -> pa.Table:
     """Return rows of LSST (by diaSourceId), or of LSST_FP (`forced`, by diaForcedSourceId; without one by object and second).
 
     `measured` has object_id, midpointMjdTai, band, psfFlux, psfFluxErr; scienceFlux and its error make the total. An error that is not
-    positive is the mark of a flux that is missing. A difference among totals is suspect, a measurement that was withdrawn is bad.
+    positive is the mark of a flux that is missing. A difference among totals is suspect, a measurement that was withdrawn is bad. Forced flux that is
+    not significant is a limit.
     """
     (total, total_err), (psf, psf_err) = (_fluxes(measured, name) for name in ("scienceFlux", "psfFlux"))
     totals = np.isfinite(total)
@@ -49,6 +50,7 @@ def lsst(measured: pa.Table, *, forced: bool = False) -> pa.Table:
         "time": mjd,
         "flux": nullable(flux),
         "flux_err": nullable(flux_err),
+        "upper_limit": pa.array(forced & (flux <= DETECTED * flux_err)),
         "limiting_mag": nullable(limit_from_flux_err(LIMIT_SIGMA, flux_err, AB)),
         "limit_sigma": constant(LIMIT_SIGMA, measured.num_rows),
         "quality": pa.array(np.where(withdrawn, 2, np.where(doubtful, 1, 0)), pa.int8()),

@@ -20,6 +20,9 @@ if TYPE_CHECKING:
     Floats = NDArray[np.float64]
     Truths = NDArray[np.bool_]
 
+DETECTED = 3.0
+"""Sigma above which forced flux is a detection; below, the row is a limit that keeps its signed flux."""
+
 
 def records(payload: Payload, found: Any, *required: str, names: Mapping[str, str] | None = None) -> pa.Table:
     """Return a list of JSON objects as a table of text, null where a key is missing or says nothing; whole numbers keep every digit.

@@ -1,11 +1,11 @@
-"""Objects of alert brokers: where to look for those of a target, and what they are to `match`."""
+"""Objects of alert brokers: where to look for those of a target, survey by survey, and what they are to `match`."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
-from harvester.errors import Malformed
+from harvester.errors import Malformed, SourceError
 from harvester.payload import Payload, SkyObject
 
 if TYPE_CHECKING:
@@ -22,6 +22,35 @@ def around(query: Query, survey: str) -> tuple[float, float, float]:
     middle, half = SPANS[survey]
     ra, dec = query.target.at(middle)
     return round(ra, 7), round(dec, 7), round(query.radius + query.target.speed * half, 3)
+
+
+def each_survey(surveys: Iterable[str], ask: Callable[[str], Iterable[Payload]]) -> Iterator[Payload]:
+    """Yield what `ask` brings of each survey, which has a host of its own: one that is down does not keep the others' photometry from the store.
+
+    What came of a survey before its failure is kept, but is no answer. Raises the failure at the end, `partial` where another survey answered.
+    """
+    answered, failures = list[str](), list[SourceError]()
+    for survey in surveys:
+        heard: list[Payload] = []
+        try:
+            for payload in ask(survey):
+                heard.append(payload)  # noqa: PERF402 - what came before a failure is kept
+        except SourceError as error:
+            failures.append(error)
+            heard = [payload.about(role="objects", objects=()) for payload in heard]
+        else:
+            answered.append(survey)
+        yield from heard
+    if failures:
+        raise _told(failures[0], answered)
+
+
+def _told(failure: SourceError, answered: list[str]) -> SourceError:
+    """Return a failure that says whose answer is stored all the same."""
+    if answered:
+        failure.partial = True
+        failure.hint = f"What came of {' and '.join(answered)} is stored; all is asked again by: harvest update"
+    return failure
 
 
 def things(

@@ -9,7 +9,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from harvester.alert_photometry.records import column, epoch_ids, flags, floats, nullable, word
+from harvester.alert_photometry.records import DETECTED, column, epoch_ids, flags, floats, nullable, word
 from harvester.brightness import AB_ZEROPOINT_JY as AB
 from harvester.brightness import (
     flux_err_from_mag,
@@ -85,17 +85,23 @@ def ztf_forced(measured: pa.Table) -> pa.Table:
     """Return rows of ZTF_FP: forced photometry on the difference images, by object and second.
 
     `measured` has object_id, mjd, fid, and either magpsf, sigmapsf, isdiffpos or forcediffimflux, forcediffimfluxunc (counts), magzpsci. The
-    depth is five times the error, whatever the flux. Exposures that could not be measured (-99999, 100) are no rows.
+    depth is five times the error, whatever the flux; flux that is not significant is a limit. Exposures that could not be measured (-99999, 100)
+    are no rows. Suspect is a difference among an object's totals, and what is said to stand on the reference image of another filter: ALeRCE has
+    given all filters the reference of the alert that brought them (`rfid`), and made its totals with it.
     """
     measured = _with_magnitudes(measured)
     rows, totals = _ztf(measured, "ZTF_FP")
     told = "procstatus" in measured.column_names
     grades = [_grade(status) if told else 0 for status in column(measured, "procstatus").to_pylist()]
+    strange, stars = _of_another_filter(measured), {name for name, total in zip(_names(measured), totals, strict=True) if total}
+    mixed = ~totals & np.array([name in stars for name in _names(measured)], bool)
+    quality = np.maximum(np.array(grades, np.int8), mixed | strange)
     depth = limit_from_flux_err(LIMIT_SIGMA, flux_err_from_mag(_magnitudes(measured, "magpsf"), _magnitudes(measured, "sigmapsf"), AB), AB)
     for name, values in (("limiting_mag", nullable(depth)), ("limit_sigma", nullable(np.where(np.isfinite(depth), LIMIT_SIGMA, np.nan)))):
         rows = rows.set_column(rows.column_names.index(name), name, values)
-    rows = rows.append_column("observation_id", epoch_ids(measured)).append_column("quality", pa.array(grades, pa.int8()))
-    rows = rows.append_column("flags", flags(measured, totals, FORCED_TOLD))
+    rows = rows.append_column("observation_id", epoch_ids(measured)).append_column("quality", pa.array(quality, pa.int8()))
+    said = flags(measured, totals, FORCED_TOLD, mixed, words={"foreign_reference": strange})
+    rows = _with_insignificant(rows.append_column("flags", said))
     return rows.filter(pc.or_(pc.is_valid(rows["mag"]), pc.is_valid(rows["flux"])))
 
 
@@ -149,6 +155,27 @@ def _limits(limits: pa.Table, first: Mapping[str | None, bool]) -> pa.Table:
         "observation_id": epoch_ids(limits),
     }
     return pa.table(columns)
+
+
+def _of_another_filter(measured: pa.Table) -> Truths:
+    """Return which rows name a reference image of another filter: a digit of its number tells (531120230: field 531, filter 2, quadrant 30)."""
+    digits = pc.utf8_slice_codeunits(column(measured, "rfid"), -3, -2)
+    return np.asarray(pc.fill_null(pc.not_equal(mapped(digits, FIDS), mapped(measured["fid"], FIDS)), False), bool)
+
+
+def _with_insignificant(rows: pa.Table) -> pa.Table:
+    """Return forced photometry whose insignificant rows are limits, without a magnitude and with their signed flux."""
+    mag, mag_err, flux, flux_err = (numpy(rows[name]) for name in ("mag", "mag_err", "flux", "flux_err"))
+    signed, error = (
+        np.where(np.isnan(flux), flux_from_mag(mag, AB), flux),
+        np.where(np.isnan(flux), flux_err_from_mag(mag, mag_err, AB), flux_err),
+    )
+    limit = ~np.isinf(mag) & (signed <= DETECTED * error) & np.asarray(pc.is_valid(rows["limiting_mag"]))
+    told = {"mag": np.where(limit, np.nan, mag), "mag_err": np.where(limit, np.nan, mag_err)}
+    told |= {"flux": np.where(limit, signed, flux), "flux_err": np.where(limit, error, flux_err)}
+    for name, values in told.items():
+        rows = rows.set_column(rows.column_names.index(name), name, nullable(values))
+    return rows.append_column("upper_limit", pa.array(limit))
 
 
 def _with_magnitudes(measured: pa.Table) -> pa.Table:

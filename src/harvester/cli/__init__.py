@@ -24,7 +24,7 @@ COMMANDS = {
     "plot": ("harvester.cli.plot", "Draw a light curve: picture or terminal."),
     "status": ("harvester.cli.status", "What ran last, what is due, what fails and since when."),
     "targets": ("harvester.cli.targets", "The targets that you follow: add, list, show, prefer, import, remove."),
-    "sources": ("harvester.cli.sources", "The surveys that can be asked: list, show, check."),
+    "sources": ("harvester.cli.sources", "The surveys that can be asked: list, show, check, new."),
     "diff": ("harvester.cli.diff", "Say what changed between two runs or dates."),
     "explain": ("harvester.cli.explain", "Walk one point back to where it came from."),
     "payloads": ("harvester.cli.payloads", "The answers as they came: list, show, replay, prune."),

@@ -23,17 +23,20 @@ ALL = "all"
 
 
 def chosen_sources(app: App, names: Sequence[str]) -> list[str]:
-    """Return the sources named. Raises UnknownSource, BrokenSource, UsageError for one that is retired.
+    """Return the sources named. Raises UnknownSource, BrokenSource, Unfinished, UsageError for one that is retired.
 
     Of "all", or where none is named: every one that can be asked. What is left out and why is said, a broken one as a warning.
     """
+    from harvester.access import unfinished
     from harvester.source import load
 
     if not names or ALL in names:
         return _askable(app)
     for name in names:
-        if retired := load(name).retired:
-            raise UsageError(f"source '{name}' is retired.", hint=f"Use {retired}.")
+        if (source := load(name)).retired:
+            raise UsageError(f"source '{name}' is retired.", hint=f"Use {source.retired}.")
+        if not source.is_finished:
+            raise unfinished(name)
     return list(dict.fromkeys(names))
 
 
@@ -42,7 +45,7 @@ def _askable(app: App) -> list[str]:
     from harvester.access import missing
     from harvester.source import load, registered
 
-    chosen, retired, unknown = list[str](), list[str](), list[str]()
+    chosen, retired, rough, unknown = list[str](), list[str](), list[str](), list[str]()
     for name in registered():
         try:
             source = load(name)
@@ -50,11 +53,13 @@ def _askable(app: App) -> list[str]:
             render.problem("warning", error.lines())
             continue
         bare = not app.emulated and missing(name, source, app.settings)
-        (retired if source.retired else unknown if bare else chosen).append(name)
+        (retired if source.retired else unknown if bare else chosen if source.is_finished else rough).append(name)
     if unknown and not app.quiet:
         render.say(f"Left out, without credentials: {', '.join(unknown)}. How to get them: harvest sources show --source NAME")
     if retired and not app.quiet:
         render.say(f"Left out, retired: {', '.join(retired)}.")
+    if rough and not app.quiet:
+        render.say(f"Left out, not finished: {', '.join(rough)}. Their files still say TODO.")
     return chosen
 
 

@@ -39,13 +39,16 @@ class Tally:
     points: Counter[tuple[str, str]] = field(default_factory=Counter)
     troubles: dict[tuple[str, str, str], Trouble] = field(default_factory=dict)
     remarks: list[str] = field(default_factory=list)
+    partly: bool = False
+    """Whether a visit that did not succeed brought something all the same."""
 
     def add(self, outcome: Outcome) -> None:
         """Count an Outcome."""
         self.kinds[outcome.source, outcome.kind] += 1
-        for name in ("new", "revised", "quarantined"):
+        for name in ("new", "revised", "quarantined", "known_elsewhere"):
             self.points[outcome.source, name] += getattr(outcome.counts, name)
         if outcome.troubled:
+            self.partly |= bool(outcome.counts.by_filter)
             trouble = self.troubles.setdefault((outcome.source, outcome.kind, outcome.error), Trouble())
             trouble.count += 1
             trouble.examples += [outcome] if trouble.count <= max(self.few, 1) else []
@@ -110,6 +113,9 @@ class Tally:
         words += [f"{revised} revised"] if revised else []
         words += [f"{held} in quarantine"] if held else []
         words += [f"{pending} pending"] if pending else []
+        shared = {source: count for (source, name), count in sorted(self.points.items()) if name == "known_elsewhere" and count}
+        told = ", ".join(f"{source} {count}" for source, count in shared.items())
+        words += [f"{sum(shared.values())} that another source had delivered ({told})"] if shared else []
         return f"{', '.join(words)}. Store: {render.shortened(place)}"
 
     def status(self, *, unknown: int = 0) -> int:
@@ -124,7 +130,7 @@ class Tally:
         if not unknown and all(error == "refused" for _, _, error in self.troubles):
             return ExitStatus.CREDENTIALS
         answered = any(kind == "suspicious" or error == "throttled" for _, kind, error in self.troubles)
-        return ExitStatus.PARTIAL if self.bad < self.total or answered else ExitStatus.FAILED
+        return ExitStatus.PARTIAL if self.bad < self.total or answered or self.partly else ExitStatus.FAILED
 
 
 def show(outcomes: Sequence[Outcome], *, json: bool, header: bool = True) -> None:

@@ -60,16 +60,22 @@ def at_terminal() -> bool:
 
 
 def table(
-    rows: Sequence[Row], columns: Sequence[str], *, as_json: bool = False, right: Sequence[str] = (), wide: Sequence[str] = ()
+    rows: Sequence[Row],
+    columns: Sequence[str],
+    *,
+    as_json: bool = False,
+    right: Sequence[str] = (),
+    wide: Sequence[str] = (),
+    whole: Sequence[str] = (),
 ) -> None:
     """Print rows: JSON objects a line, a rich table at a terminal, tab-separated text elsewhere.
 
-    `right` columns are numbers; `wide` ones are left out at a terminal.
+    `right` columns are numbers; `wide` ones are left out at a terminal. Where there are many, `whole` ones are never broken, and all stand closer.
     """
     if as_json:
         objects(rows)
     elif at_terminal():
-        _rich_table(rows, [name for name in columns if name not in wide], right)
+        _rich_table(rows, [name for name in columns if name not in wide], right, whole)
     else:
         tab_separated(rows, columns)
 
@@ -136,15 +142,15 @@ def gauge(what: str, *, quiet: bool = False) -> Iterator[Callable[[str, int, int
         yield lambda last, done, total: bar.update(task, completed=done, total=total, last=printable(last))
 
 
-def _rich_table(rows: Sequence[Row], columns: Sequence[str], right: Sequence[str]) -> None:
+def _rich_table(rows: Sequence[Row], columns: Sequence[str], right: Sequence[str], whole: Sequence[str]) -> None:
     from rich import box
     from rich.console import Console
     from rich.table import Table
     from rich.text import Text
 
-    shown = Table(box=box.SIMPLE_HEAD, pad_edge=False)
+    shown = Table(box=box.SIMPLE_HEAD, pad_edge=False, padding=(0, 1, 0, 0) if whole else (0, 1))
     for name in columns:
-        shown.add_column(name, justify="right" if name in right else "left", overflow="fold", no_wrap=name in right)
+        shown.add_column(name, justify="right" if name in right else "left", overflow="fold", no_wrap=name in right or name in whole)
     for row in rows:
         shown.add_row(*(Text(str(_word(row.get(name)))) for name in columns))
     Console(highlight=False).print(shown)

@@ -2,22 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict
-from typing import TYPE_CHECKING, Any
+from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
 from harvester.cli import render
 from harvester.cli.options import COMMON, App, complete_source, define, source_option
-from harvester.errors import BrokenSource, ExitStatus
-from harvester.source import Source, describe, find, load, registered
+from harvester.errors import BrokenSource, ExitStatus, UsageError
+from harvester.source import registered
 
 if TYPE_CHECKING:
+    from harvester.config import ServiceSettings
     from harvester.health import Checkup
-    from harvester.times import TimeSystem
 
-NEITHER = {"unknown", "not yet public"}
+NEITHER = {"unknown", "not yet public", "unfinished"}
 """Neither well nor ill: there is nothing that could be asked."""
 NO_ERRORS = {"suspicious", "postponed"} | NEITHER
 CHECKED = ("source", "state", "rows", "columns", "credentials", "clock", "seconds")
@@ -30,26 +31,36 @@ def command() -> None:
 
 @define("list")
 def list_(app: App, /) -> None:
-    """List the sources, from their files' own words; a broken plug-in is a warning."""
+    """List the sources: what they serve, how often they are asked, whether anything stands in the way; a broken plug-in is a warning.
+
+    Nobody is asked: harvest sources check does that.
+    """
+    from harvester.cli.source_list import COLUMNS, WHOLE, WIDE, broken_row, narrow, row
+
     rows = []
-    for entry in registered().values():
+    for name, entry in registered().items():
         try:
-            about = describe(entry)
+            rows.append(row(entry, _own(app, name)))
         except BrokenSource as error:
             render.problem("warning", error.lines())
-            continue
-        rows.append({"source": about.name, "what": about.title, "release": about.facts.get("release", ""), "package": about.package})
-    render.table(rows, ("source", "what", "release", "package"), as_json=app.json)
+            rows.append(broken_row(entry))
+    people = render.at_terminal() and not app.json
+    render.table(narrow(rows) if people else rows, COLUMNS, as_json=app.json, wide=WIDE, whole=WHOLE)
 
 
 @define("show")
-@source_option(help="Which ones.", required=True)
-def show(app: App, /, sources: Sequence[str]) -> None:
-    """Show all that an astronomer needs to know of a source: release, times, magnitudes, limits, what to cite."""
-    for name in sources:
-        about, source = describe(find(name)), load(name)
-        words = [(word, text) for word, text in about.facts.items() if word != "cite"]
-        render.facts([("source", name), ("what", about.title), ("package", about.package), *words, *_facts(source)], as_json=app.json)
+@click.argument("names", nargs=-1, metavar="[NAME]...", shell_complete=complete_source)
+@source_option(help="The same, as an option.")
+def show(app: App, /, names: Sequence[str], sources: Sequence[str]) -> None:
+    """Show all that an astronomer needs to know of a source: release, times, magnitudes, cuts, limits, what to cite, how to be let in."""
+    from harvester.cli.source_facts import facts, wrapped
+
+    if not (wanted := dict.fromkeys((*names, *sources))):
+        raise UsageError("no source named.", hint="Name one: harvest sources show ztf_dr  All sources: harvest sources list")
+    for place, name in enumerate(wanted):
+        found = facts(name, _own(app, name), as_json=app.json)
+        render.lines([""] if place and not app.json else [])
+        render.facts(wrapped(found) if render.at_terminal() and not app.json else found, as_json=app.json)
 
 
 @define("check")
@@ -99,46 +110,37 @@ def _status(found: Sequence[Checkup]) -> int:
     return ExitStatus.PARTIAL if any(one.is_well for one in found) else ExitStatus.FAILED
 
 
-def _facts(source: Source) -> list[tuple[str, Any]]:
-    systems = source.systems()
-    one = len(systems) == 1
-    facts: list[tuple[str, Any]] = [
-        ("survey", source.survey if one else list(systems)),
-        ("filters", _filters(source)),
-        ("time system", _per_survey({survey: system.describe() for survey, system in systems.items()})),
-        ("time budget", _per_survey({survey: _budget(system) for survey, system in systems.items()})),
-        ("radius", f'{source.radius:g}"'),
-        ("asked by", sorted(source.takes)),
-        ("targets per query", source.batch),
-        ("cadence", "once per release" if source.cadence is None else f"every {source.cadence:g} days"),
-        ("pace", f"{source.pace.per_second:g} requests a second, {source.pace.at_once} at once"),
-        ("credentials", [f"{one.header or one.param or one.field}: {one.value}" for one in source.credentials] or "none"),
-        *([("how to get them", source.credentials[0].how)] if source.credentials else []),
-        ("service", source.base_url),
-        ("cite", list(source.cite)),
-        ("acknowledge", source.acknowledgement),
-    ]
-    return [*facts, ("retired", f"use {source.retired}")] if source.retired else facts
+def _own(app: App, name: str) -> ServiceSettings | None:
+    """Return what is set for a source; a simulation is shown no secrets, so nobody looks for them."""
+    return None if app.emulated else app.settings.service(name)
 
 
-def _per_survey(said: Mapping[str, str]) -> str | list[str]:
-    """Return what is said of the only survey, or of each, without saying the same twice."""
-    surveys: dict[str, list[str]] = {}
-    for survey, words in said.items():
-        surveys.setdefault(words, []).append(survey)
-    return next(iter(surveys)) if len(surveys) == 1 else [f"{', '.join(names)}: {words}" for words, names in surveys.items()]
+@define("new")
+@click.argument("name")
+@click.option("--survey", metavar="LABEL", default="", help="The word in g(LABEL).  [default: NAME in capitals]")
+@click.option(
+    "--directory", metavar="DIR", type=click.Path(path_type=Path), help="Where to.  [default: harvester-NAME; with --inside: here]"
+)
+@click.option("--inside", is_flag=True, help="Write a source of harvester's own, into a checkout of it.")
+def new(app: App, /, name: str, survey: str, directory: Path | None, *, inside: bool) -> None:
+    """Write a source to begin with: an installable package with its file, entry point, recording and test.
+
+    It passes the contract as it is, and asks nobody until every TODO in the head of its file is gone. No file is ever written over.
+    """
+    from harvester.skeleton import own_source, package
+
+    if inside:
+        folder = directory or Path()
+        made = own_source(name, survey, checkout=folder)
+    else:
+        folder = directory or Path(f"harvester-{name.replace('_', '-')}")
+        made = package(name, survey, folder=folder)
+    render.objects([{"file": str(path)} for path in made]) if app.json else render.lines([str(path) for path in made])
+    if not app.quiet:
+        where = f"cd {folder} && " if folder != Path() else ""
+        test = f"pytest tests/test_contract.py -k {name}" if inside else "pytest"
+        render.say(f"Now: {where}pip install -e . && {test}\nThen write what is true in place of each TODO; README says in what order.")
 
 
-def _budget(system: TimeSystem) -> str:
-    own = f"of which {system.sigma_s:g} s is the survey's own"
-    return f"{system.total_sigma_s:.2g} s in BJD_TDB (1 sigma), {own}; our conversion adds 3 us"
-
-
-def _filters(source: Source) -> list[str]:
-    from harvester.schema import label
-
-    return [f"{label(name, survey)} {band.system}" for survey in source.systems() for name, band in source.bands(survey).items()]
-
-
-for subcommand in (list_, show, check):
+for subcommand in (list_, show, check, new):
     command.add_command(subcommand)

@@ -151,7 +151,7 @@ def _object(request: Request, asked: dict[str, Any]) -> Response:
         "redshift": None,
         "radeg": star.ra,
         "decdeg": star.dec,
-        "internal_names": f",{next(alias for alias in star.aliases if alias.startswith('Gaia'))}",
+        "internal_names": "".join(f",{alias}" for alias in star.aliases if alias.startswith("Gaia")),
         "reporting_group": {"groupid": 48, "group_name": "SIM"},
         "public": 1,
     }

@@ -12,9 +12,21 @@ Proxies of the environment are used, but never for this machine. No cookies are 
 """
 
 from harvester.session.client import Client
-from harvester.session.errand import Errand
+from harvester.session.errand import Errand, Inquiry, NotSubmitted
 from harvester.session.pace import Clock, Interrupted
 from harvester.session.service import Credentials, Service
 from harvester.session.session import DryRun, Event, Session
 
-__all__ = ["Client", "Clock", "Credentials", "DryRun", "Errand", "Event", "Interrupted", "Service", "Session"]
+__all__ = [
+    "Client",
+    "Clock",
+    "Credentials",
+    "DryRun",
+    "Errand",
+    "Event",
+    "Inquiry",
+    "Interrupted",
+    "NotSubmitted",
+    "Service",
+    "Session",
+]

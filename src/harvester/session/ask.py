@@ -22,7 +22,7 @@ class Ask:
     """One request. `params` are what the source said, in the URL or in the body.
 
     `idempotent`: may be repeated without harm. `accept`: error statuses that the asker wants to see. `follow`: whether redirects are
-    followed.
+    followed. `host`: host and port whose pace and breaker it keeps, where they are another's than the service's.
     """
 
     method: str
@@ -33,6 +33,7 @@ class Ask:
     idempotent: bool = True
     accept: Collection[int] = ()
     follow: bool = True
+    host: str = ""
 
 
 def pairs(params: Mapping[str, Any]) -> list[tuple[str, str]]:

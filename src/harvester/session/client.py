@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from harvester.payload import Payload
     from harvester.session.errand import Errand
     from harvester.session.service import Service
+    from harvester.source import Pace
 
 CONTACT = re.compile(r"[\x21-\x7e]+")
 
@@ -56,11 +57,14 @@ class Client:
 
         Sessions of one host share its pace (the slowest that any of them declares) and its breaker.
         """
-        name = service.paced_host
+        return Session(self, service, self.host(service.paced_host, service.pace), errand)
+
+    def host(self, name: str, pace: Pace) -> Host:
+        """Return what all that ask a host (its name and port) share; from now on nobody asks it faster than `pace`."""
         with self._lock:
-            host = self._hosts.setdefault(name, Host(Pacer(service.pace, self.clock), Breaker(name.partition(":")[0], self.clock)))
-        host.pacer.slow_to(service.pace)
-        return Session(self, service, host, errand)
+            host = self._hosts.setdefault(name, Host(Pacer(pace, self.clock), Breaker(name.partition(":")[0], self.clock)))
+        host.pacer.slow_to(pace)
+        return host
 
     def once(self, url: str, ask: Callable[[], Payload]) -> Payload:
         """Return what the first `ask` for a URL brought; whoever comes meanwhile waits for it. A failure is forgotten."""

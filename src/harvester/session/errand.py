@@ -19,7 +19,18 @@ if TYPE_CHECKING:
 OVER = frozenset({"new", "unchanged", "empty", "suspicious"})
 """Outcomes that were made of the job's answer, so that asking it again would tell nothing more."""
 
+NO_TAG = "harvester-looks"
+"""The tag of no job."""
+
 log = logging.getLogger("harvester.session")
+
+
+class NotSubmitted(BaseException):  # no Exception: nothing on the way may take it for a failure of the service
+    """Raised by an Inquiry in place of a job; `listed` tells whether the service listed the user's jobs."""
+
+    def __init__(self, *, listed: bool) -> None:
+        super().__init__(listed)
+        self.listed = listed
 
 
 class Errand:
@@ -70,3 +81,13 @@ class Errand:
             raise
         self._jobs.put(replace(intent, remote=remote))
         return remote
+
+
+class Inquiry(Errand):
+    """The errand of a check: the service is asked for its list of our jobs, where it has one, and is given none."""
+
+    def job(self, submit: Callable[[str], str], find: Callable[[str], str | None] | None, name: str) -> str:
+        """Look at the list, and end there. Raises NotSubmitted."""
+        if find:
+            find(NO_TAG)
+        raise NotSubmitted(listed=find is not None)

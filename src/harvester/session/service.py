@@ -126,8 +126,17 @@ class Service:
     @property
     def paced_host(self) -> str:
         """Host and port whose pace this service keeps."""
-        parts = urlsplit(self.official_url or self.base_url)
-        return f"{parts.hostname}:{parts.port or DEFAULT_PORT[parts.scheme]}"
+        return _with_port(urlsplit(self.official_url or self.base_url))
+
+    def host_of(self, path: str) -> str:
+        """Return host and port that an absolute URL leads to, by their official name; empty for what the service has at its own."""
+        if "://" not in path.partition("?")[0]:
+            return ""
+        try:
+            there = _with_port(urlsplit(path))
+        except ValueError:  # whoever sends it will say so
+            return ""
+        return "" if there in {self.paced_host, _with_port(urlsplit(self.base_url))} else there
 
     def who(self, url: str) -> str:
         """Return the source and the host of a URL, for messages."""
@@ -189,6 +198,10 @@ def _parts(name: str, url: str, *, plain: bool = False) -> SplitResult:
 
 def _bad(name: str, why: str) -> BadSettings:
     return BadSettings(f"{name}: the base URL cannot be used.", why, f"Correct base_url of '{name}' in the settings.")
+
+
+def _with_port(parts: SplitResult) -> str:
+    return f"{parts.hostname}:{parts.port or DEFAULT_PORT.get(parts.scheme, 0)}"
 
 
 def _basic(user: str, password: str) -> str:

@@ -70,21 +70,22 @@ class Session:
         self.service = service
         self.clock_ahead: float | None = None
         """Seconds by which the service's clock was ahead of ours at its last answer, to a second or so; None if it never told."""
-        self._client, self._pacer, self._breaker, self._errand = client, host.pacer, host.breaker, errand
+        self._client, self._own, self._errand = client, host, errand
         self._last_error: SourceError | None = None
 
     @property
     def resting(self) -> float | None:
         """Seconds until the host, which is left alone, may be asked again (0: by one request, as a probe); None if it may be asked."""
-        return self._breaker.resting
+        return self._own.breaker.resting
 
-    def get(self, path: str, *, accept: Collection[int] = (), **params: Any) -> Payload:
+    def get(self, path: str, *, accept: Collection[int] = (), idempotent: bool = True, **params: Any) -> Payload:
         """GET a path below the base URL, or an absolute URL.
 
         A list repeats its parameter, None leaves it out. A status in `accept` is not raised once retries are spent: its payload comes
-        back with the `doubt` "HTTP 404" (say), for the source to inspect.
+        back with the `doubt` "HTTP 404" (say), for the source to inspect. `idempotent` as of `post`.
         """
-        return self._payload(Ask("GET", with_params(self.service.address(path), pairs(params)), params, accept=accept))
+        url = with_params(self.service.address(path), pairs(params))
+        return self._payload(Ask("GET", url, params, idempotent=idempotent, accept=accept, host=self.service.host_of(path)))
 
     def once(self, path: str, **params: Any) -> Payload:
         """GET what serves many targets (a list of all objects) once in the life of the client: later calls return the same payload."""
@@ -107,7 +108,8 @@ class Session:
         """
         url = with_params(self.service.address(path), pairs(params))
         headers, content = as_json(json) if json is not None else multipart(data or {}, files) if files else form(data or {})
-        return self._payload(Ask("POST", url, {**params, **(data or {}), **(json or {})}, headers, content, idempotent, accept))
+        said, host = {**params, **(data or {}), **(json or {})}, self.service.host_of(path)
+        return self._payload(Ask("POST", url, said, headers, content, idempotent, accept, host=host))
 
     def wait(self, seconds: float) -> None:
         """Wait for a service that has to be polled. Raises Interrupted when the client is closed."""
@@ -140,7 +142,7 @@ class Session:
     def relay(self, method: str, url: str, *, headers: Mapping[str, str], content: bytes, accept: Collection[int]) -> Answer:
         """Send a foreign library's request; redirects are its own business."""
         said = read_form(headers, content)
-        ask = Ask(method, self.service.address(url), said, headers, content, accept=accept, follow=False)
+        ask = Ask(method, self.service.address(url), said, headers, content, accept=accept, follow=False, host=self.service.host_of(url))
         self._last_error = None
         try:
             answer, error = self._settle(ask)
@@ -189,37 +191,38 @@ class Session:
     def _settle(self, ask: Ask) -> tuple[Answer, SourceError | None]:
         """Ask until an answer is final; return it with the error that it means, unless that is accepted. Raises when there is no answer."""
         self._stop_if_dry(ask)
-        with self._breaker.guarded(self.service.max_wait_s) as passage:
-            answer, trouble = self._tries(ask, probe=passage.is_probe)
+        host = self._client.host(ask.host, self.service.pace) if ask.host else self._own
+        with host.breaker.guarded(self.service.max_wait_s) as passage:
+            answer, trouble = self._tries(ask, host, probe=passage.is_probe)
             passage.error = trouble.error if trouble else None
         if answer is None:
             assert trouble is not None
             raise trouble.error
         return answer, trouble.error if trouble and answer.status not in ask.accept else None
 
-    def _tries(self, ask: Ask, *, probe: bool) -> tuple[Answer | None, Trouble | None]:
+    def _tries(self, ask: Ask, host: Host, *, probe: bool) -> tuple[Answer | None, Trouble | None]:
         """Try until it succeeds or no further try makes sense: a probe is tried once, and nothing again while the host is left alone."""
         tried = 1
-        answer, trouble = self._try(ask, tried)
-        while trouble is not None and not probe and self._again(ask, trouble, tried) and self._breaker.resting is None:
-            self._pause(trouble, tried)
+        answer, trouble = self._try(ask, host.pacer, tried)
+        while trouble is not None and not probe and self._again(ask, trouble, tried) and host.breaker.resting is None:
+            self._pause(trouble, host.pacer, tried)
             tried += 1
-            answer, trouble = self._try(ask, tried)
+            answer, trouble = self._try(ask, host.pacer, tried)
         return answer, trouble
 
-    def _try(self, ask: Ask, tried: int) -> tuple[Answer | None, Trouble | None]:
-        step, credentials = self._pacer.step, self.service.credentials
+    def _try(self, ask: Ask, pacer: Pacer, tried: int) -> tuple[Answer | None, Trouble | None]:
+        step, credentials = pacer.step, self.service.credentials
         attempt = Attempt(self._client.wire, self.service, tell=lambda size: self._tell("bytes", size), step=step, number=tried)
         who = self.service.who(ask.url)
         try:
-            with self._pacer.turn():
+            with pacer.turn():
                 answer = attempt.run(ask)
         except LostError as lost:
             error = lost.kind(f"{who} gave no usable answer.", f"{str(lost)[:1].upper()}{str(lost)[1:]}.", "Try again later.")
             return None, Trouble(error, tries=None if lost.again else 0, undone=lost.undone)
         self._compare_clocks(answer)
         if (rest := quota_wait(answer.headers)) is not None:
-            self._pacer.hold(min(rest, self.service.max_wait_s))
+            pacer.hold(min(rest, self.service.max_wait_s))
         return answer, judge(answer, who, patience=self.service.max_wait_s, clean=credentials.scrub, remedy=self.service.remedy)
 
     def _compare_clocks(self, answer: Answer) -> None:
@@ -232,13 +235,13 @@ class Session:
         most = self.service.retries if trouble.tries is None else min(trouble.tries, self.service.retries)
         return tried <= most and (ask.idempotent or trouble.undone)
 
-    def _pause(self, trouble: Trouble, tried: int) -> None:
+    def _pause(self, trouble: Trouble, pacer: Pacer, tried: int) -> None:
         """Wait before the next try; where the host asked for it, with all who ask it."""
         seconds = trouble.wait
         if seconds is None:
             seconds = backoff(tried, self._client.clock.chance())
         if isinstance(trouble.error, Throttled):
-            self._pacer.hold(seconds)
+            pacer.hold(seconds)
         log.info("waiting %.1f s: %s", seconds, trouble.error.what)
         self._tell("waiting", seconds, trouble.error.what)
         self._client.clock.sleep(seconds)

@@ -4,6 +4,7 @@ release: continuous; observations come late and back-dated, are corrected and ta
 manual: https://www.aavso.org/aavso-international-database
 time: JD in UTC at the Earth's centre, middle of the exposure; visual estimates often to 0.001 or 0.1 d only
 magnitude: Vega; AB for Sloan and Pan-STARRS filters; by eye: Vis; fainter-than: limits of unknown sigma; differential: quarantine
+quality: validation V, Z, G, P good; U (not yet looked at), N or another word suspect; T, D, B, Y, Q bad
 missing: empty fields; a header alone where there is nothing, or where the star is unknown
 cite: 2006SASS...25...47W
 """
@@ -30,10 +31,9 @@ TORN, CONTROL = "(torn line)", dict.fromkeys([*range(9), 11, 12, *range(14, 32)]
 
 
 class Aavso(Source):
-    survey, base_url = "AAVSO", "https://vsx.aavso.org/"
+    survey, base_url, limits = "AAVSO", "https://vsx.aavso.org/", "fainter-than, of unknown sigma"
     time_system = TimeSystem("jd", "utc", "geocentre", sigma_s=4.3)
-    radius, cadence, incremental, lookback, timeout = 5.0, 1.0, True, 60.0, 120.0
-    pace = Pace(per_second=0.7, at_once=1)
+    radius, cadence, incremental, lookback, timeout, pace = 5.0, 1.0, True, 60.0, 120.0, Pace(per_second=0.7, at_once=1)
     cite, example = ("2006SASS...25...47W",), Query.at(325.67835, 43.58607, 5.0, since=59989.5, until=59999.5)  # SS Cyg
     acknowledgement = "Variable star observations: AAVSO International Database, contributed by observers worldwide, with thanks."
 

@@ -4,7 +4,8 @@ release: continuous; ZTF since 2018-06 (real-bogus scores from 0.55 on), LSST si
 manual: https://nsf-noirlab.gitlab.io/csdc/antares/client
 time: ZTF: JD in UTC, start of the exposure, taken as MJD; LSST: MJD in TAI, middle of the visit
 magnitude: AB; total where the reference's source is the object (ZTF) and where LSST's scienceFlux is given, in which a host is; otherwise signed
-  difference, as the flags say
+  difference, as the flags say; error of a total: the difference's alone
+quality: ZTF: suspect beyond its cuts on rb, nbad, fwhm, elong, magdiff, or a total amid differences; LSST: by its flags; bad where withdrawn
 missing: keys left out, null; upper limits are alerts without candid; alerts of DECam, which ANTARES has as well, are left out
 cite: 2021AJ....161..107M 2019PASP..131a8003M 2019ApJ...873..111I
 """
@@ -32,7 +33,7 @@ PLACE = ("id", "ra", "dec", "oldest_alert_observation_time", "newest_alert_obser
 
 
 class Antares(Source):
-    survey, base_url = "ZTF", "https://api.antares.noirlab.edu/v2/"
+    survey, limits, base_url = "ZTF", "5 sigma (ZTF)", "https://api.antares.noirlab.edu/v2/"
     example = Query.at(358.8877707, 2.0821289)  # ANT2019b5sdo
     time_system, also_serves = ZTF_TIME, {"LSST": ALSO["LSST"]}
     radius, cadence, timeout, pace, takes = 1.5, 1.0, 90.0, Pace(per_second=2, at_once=2), frozenset({"cone", "ids"})

@@ -4,6 +4,7 @@ release: continuous, sometimes reprocessed; V 2012 to 2018, g since 2017; stars 
 manual: http://asas-sn.ifa.hawaii.edu/documentation/ (the servers know no https: what they send could be changed on the way)
 time: JD in UTC, taken as the middle of three exposures of 90 s and not reduced to the Sun; v1: UT Date, the same instant as its HJD
 magnitude: V Vega, g AB, total light; the flux of V, which the survey scales 5.5 % too high, is scaled to its magnitude; limits 5 sigma
+quality: G good, U suspect, B bad, another word or none suspect; v1 grades nothing
 missing: mag_err above 99, or a magnitude that begins with >, where there is a limit alone
 cite: 2014ApJ...788...48S 2017PASP..129j4502K 2023arXiv230403791H
 """
@@ -11,13 +12,12 @@ cite: 2014ApJ...788...48S 2017PASP..129j4502K 2023arXiv230403791H
 import re
 from base64 import encodebytes
 from collections.abc import Iterator
-from contextlib import suppress
 from urllib.parse import quote
 
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from harvester.errors import Unreachable
+from harvester.errors import Resting, Unreachable
 from harvester.payload import Payload, constant, integer, mapped, number, read_json, read_table, require, sky_objects, text, words
 from harvester.source import Http, Pace, Query, Source, TimeSystem
 
@@ -35,15 +35,13 @@ SPELLINGS = [of.split("|") for of in "jd|ut date,flux|flux(mjy),flux_err|flux er
 
 
 class Asassn(Source):
-    survey, base_url, plain_http = "ASASSN", "http://asassn-lb01.ifa.hawaii.edu:9006/", True
+    survey, limits, base_url, plain_http = "ASASSN", "5 sigma", "http://asassn-lb01.ifa.hawaii.edu:9006/", True
     time_system = TimeSystem("jd", "utc", "geocentre", sigma_s=135.0)
-    radius, cadence, pace = 7.0, 1.0, Pace(per_second=1, at_once=1)
-    example = Query.at(93.64191, -79.68402, 40.0)  # around VX Men
+    radius, cadence, pace, example = 7.0, 1.0, Pace(per_second=1, at_once=1), Query.at(93.64191, -79.68402, 40.0)  # around VX Men
     cite = ("2014ApJ...788...48S", "2017PASP..129j4502K", "2023arXiv230403791H")
 
     def fetch(self, query: Query, http: Http) -> Iterator[Payload]:
-        ra, dec = (round(angle, 7) for angle in query.target.at(CATALOGUE_EPOCH))
-        radius = round(query.radius / 3600, 9)
+        (ra, dec), radius = (round(angle, 7) for angle in query.target.at(CATALOGUE_EPOCH)), round(query.radius / 3600, 9)
         answer = http.post(f"lookup_cone/radius{radius}_ra{ra}_dec{dec}", json=ASKED | {"download": True})
         found = read_table(answer, *COLUMNS[:3])
         stars = sky_objects(found.append_column("epoch", constant(CATALOGUE_EPOCH, found.num_rows)), *COLUMNS[:3], "epoch")
@@ -78,15 +76,17 @@ class Asassn(Source):
 
 
 def block(http: Http, asked: str) -> Payload:
-    """The light curves of the cone that was asked for, of the first server that has them."""
-    listed = read_json(http.get("get_block_servers"))
+    """The light curves of the cone that was asked for, of the first server that has them. Raises Resting where one was not asked at all."""
+    listed, resting = read_json(http.get("get_block_servers")), None
     servers = [server for server in listed if isinstance(listed, list) and re.fullmatch(r"[\w.-]+", str(server))]
     for server in servers[:MOST_SERVERS]:
-        with suppress(Unreachable):
+        try:
             answer = http.get(f"http://{server}:9006/get_block/query_hash-{asked}-block_idx-0-catalog-{CATALOGUE}")
             if not answer.body.lstrip().startswith(b'{"error"'):
                 return answer
-    raise Unreachable("asassn: the catalogue answers, but no light curve server does.", f"{len(servers)} are listed.", "Try again later.")
+        except Unreachable as error:
+            resting = error if isinstance(error, Resting) else resting
+    raise resting or Unreachable("asassn: no light curve server answers.", f"{len(servers)} are listed.", "Try again later.")
 
 
 def observations(payload: Payload) -> pa.Table:

@@ -4,6 +4,7 @@ release: continuous; Haleakala and Mauna Loa down to declination -50, since 2022
 manual: https://fallingstar-data.com/forcedphot/resultdesc/
 time: MJD in UTC at the telescope, start of the exposure (30 s), in steps of 0.09 s; middle = start + 15 s
 magnitude: AB, 23.9 - 2.5 log10(uJy), of the total flux (forced on the reduced images); saturates near 12.5 without any flag
+quality: bad beyond the cuts of the server's FAQ (err, dujy, x, y, maj, min, apfit, mag5sig, sky); suspect with dujy > 4000 or chi/N > 100
 missing: none; below 3 sigma a limit of 3 sigma that keeps its signed flux; "No data returned"; a header without rows is not believed
 cite: 2018PASP..130f4505T 2020PASP..132h5002S 2018AJ....156..241H 2021TNSAN...7....1S
 """
@@ -35,7 +36,7 @@ SOUND = {"dujy": (0, 4000), "chi/n": (-1, 100)}  # the survey's own plotting scr
 
 
 class Atlas(Source):
-    survey, base_url = "ATLAS", "https://fallingstar-data.com/forcedphot/"
+    survey, limits, base_url = "ATLAS", "3 sigma", "https://fallingstar-data.com/forcedphot/"
     time_system = TimeSystem("mjd", "utc", "observatory", stamp="start", sigma_s=0.025)
     radius, cadence, incremental, timeout, pace = 1.5, 2.0, True, 90.0, Pace(per_second=1, at_once=2)
     credentials = (Credential("Token {token}", "A free account at https://fallingstar-data.com/forcedphot/ has it.", "Authorization"),)
@@ -106,5 +107,4 @@ def job_of(query: Query, http: Http) -> tuple[str, Payload]:
 
 
 def within(rows: pa.Table, ranges: Mapping[str, tuple[float, float]]) -> Any:
-    columns = {name: numpy(number(rows[name])) for name in ranges}
-    return np.all([(columns[name] > low) & (columns[name] < high) for name, (low, high) in ranges.items()], axis=0)
+    return np.all([(low < (values := numpy(number(rows[name])))) & (values < high) for name, (low, high) in ranges.items()], axis=0)

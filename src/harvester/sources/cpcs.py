@@ -4,6 +4,7 @@ release: closed, a repository of what was taken before BHTOM2; saved answers can
 manual: https://gsaweb.ast.cam.ac.uk/followup/
 time: MJD as each observer sent it, taken as UTC and the middle of the exposure; observers who sent the start are off by half of one
 magnitude: that of the catalogue that each row was calibrated to (APASS, SDSS, PS1 ...), which its flags name; error with that of the calibration
+quality: nothing is graded; flags name the catalogue and both parts of the error
 missing: an error of -1 marks a limit, of a significance that the server does not tell
 cite: 2019CoSka..49..125Z
 """
@@ -27,7 +28,7 @@ HOW = "CPCS gave a hashtag to each of its observers; who has none can import wha
 
 
 class Cpcs(Source):
-    survey = "CPCS"
+    survey, limits = "CPCS", "of unknown sigma"
     base_url = "https://gsaweb.ast.cam.ac.uk/followup/"
     time_system = TimeSystem("mjd", "utc", "geocentre", sigma_s=75.0)
     radius, cadence, pace = 5.0, None, Pace(per_second=1, at_once=1)

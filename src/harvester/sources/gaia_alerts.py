@@ -4,6 +4,7 @@ release: frozen since 15 January 2025, when Gaia ceased to observe; transits fro
 manual: https://gsaweb.ast.cam.ac.uk/alerts/home
 time: barycentric JD in TCB, to 5 decimals; that it is barycentric is found from the scanning law, not documented
 magnitude: Vega, to 0.01 mag, calibrated on the fly (0.01 to 0.1 mag from DR3); no errors: mag_err is BHTOM's model, and flags say so; no limits
+quality: nothing is graded
 missing: "untrusted" (measured, but withheld) and "null" (no magnitude), which go to quarantine under these words
 cite: 2021A&A...652A..76H
 """

@@ -4,6 +4,7 @@ release: Gaia DR2, 2014-07-25 to 2016-05-23; DR3 has most of these transits too,
 manual: https://www.cosmos.esa.int/web/gaia-users/archive/datalink-products
 time: barycentric JD in TCB minus 2455197.5, mean of the transit; the three bands of one transit have three times
 magnitude: Vega, with the zero points of DR2; the archive serves no error of it: 2.5/ln(10) * flux_error/flux; no upper limits
+quality: bad where the variability or the photometry processing rejected it (BP, RP: also by other_flags); suspect where that is not told
 missing: empty fields; an empty answer where a source has no epoch photometry
 cite: 2016A&A...595A...1G 2018A&A...616A...1G 2018A&A...616A...4E
 """

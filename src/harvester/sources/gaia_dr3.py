@@ -4,6 +4,7 @@ release: Gaia DR3, 2014-07-25 to 2017-05-28
 manual: https://www.cosmos.esa.int/web/gaia-users/archive/datalink-products
 time: barycentric JD in TCB minus 2455197.5, mean of the transit; the three bands of one transit have three times
 magnitude: Vega; the archive serves no error of it: 2.5/ln(10) * flux_error/flux; no upper limits
+quality: bad where the variability or the photometry processing rejected it (BP, RP: also by other_flags); suspect where that is not told
 missing: empty fields; an empty answer where a source has no epoch photometry
 cite: 2016A&A...595A...1G 2023A&A...674A...1G
 """

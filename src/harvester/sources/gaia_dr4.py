@@ -4,6 +4,7 @@ release: Gaia DR4, 2014-07-25 to 2020-01-20, announced for 2 December 2026; unti
 manual: https://www.cosmos.esa.int/web/gaia/dr4
 time: barycentric JD in TCB minus 2455197.5, as the answer itself must say; the three bands of one transit have three times
 magnitude: Vega; its zero points are not published: no flux in uJy; error of a magnitude: 2.5/ln(10) * flux_error/flux; no upper limits
+quality: bad where the variability or the photometry processing rejected it; suspect where that is not told
 missing: empty fields; quality is suspect where an answer has none of the flags that are known
 cite: 2016A&A...595A...1G
 """
@@ -11,19 +12,28 @@ cite: 2016A&A...595A...1G
 import re
 from collections.abc import Iterator
 from dataclasses import replace
-from functools import partial
 
 import pyarrow as pa
 import pyarrow.compute as pc
 
 from harvester.errors import Malformed, NotYetPublic
-from harvester.gaia_archive import Columns, Release, ask, cones, epoch_photometry, from_members, listed, measurements, sources_where
-from harvester.payload import Payload, members, number, read_table, sky_objects, text
+from harvester.gaia_archive import (
+    Columns,
+    Release,
+    ask,
+    cones,
+    epoch_photometry,
+    from_members,
+    listed,
+    measurements,
+    schemas,
+    sources_where,
+)
+from harvester.payload import Payload, members, number, read_table, sky_objects
 from harvester.source import Http, Pace, Query, Source, TimeSystem
 
 RELEASE = Release("Gaia DR4", "gaiadr4.gaia_source", 2017.5, ("DATAMODEL_STANDARD", "INDIVIDUAL"), format="votable")
 PLACE = ("source_id", "ra", "dec", "ref_epoch", "pmra", "pmdec")
-SCHEMAS = "SELECT schema_name FROM tap_schema.schemas"
 TIMESYS = re.compile(rb"<TIMESYS\b[^>]*>")
 CLOCK = (b'timescale="TCB"', b'refposition="BARYCENTER"', b'timeorigin="2455197.5"')
 FIRST_DAY, LAST_DAY = 1660.0, 3690.0  # of the release, with a margin: tells days from seconds, and their origin from others
@@ -41,7 +51,7 @@ FLAG = re.compile(r"flag|reject")  # a column that grades, known or not
 
 
 class GaiaDr4(Source):
-    survey, release = "GAIA_DR4", "DR4"
+    survey, release, public_from = "GAIA_DR4", "DR4", "2026-12-02"
     base_url = "https://gea.esac.esa.int/"
     time_system = TimeSystem("jd-2455197.5", "tcb", "barycentre", sigma_s=1.0)
     radius, cadence, batch, pace, timeout = 1.5, None, 20, Pace(per_second=2, at_once=2), 120.0
@@ -53,14 +63,12 @@ class GaiaDr4(Source):
         try:
             answer = ask(http, sources_where(RELEASE, PLACE, cones(query, RELEASE)), "gaia_dr4")
         except Malformed as error:
-            if "gaiadr4" in text(read_table(ask(http, SCHEMAS, "gaia_dr4"), "schema_name")["schema_name"]).to_pylist():
+            if "gaiadr4" in schemas(http):
                 raise
             hint = "It is announced for 2 December 2026; DR3 is there: --source gaia_dr3"
             raise NotYetPublic("gaia_dr4: not yet public.", "ESA's archive does not list Gaia DR4 among its releases.", hint) from error
         found = sky_objects(listed(answer, read_table(answer, *PLACE), "gaia_dr4"), *PLACE)
-        objects = tuple(
-            replace(thing, has_photometry=True) for thing in found
-        )  # nearly every source has; one without is told, not passed over
+        objects = tuple(replace(thing, has_photometry=True) for thing in found)  # nearly every one has; one without is told
         yield answer.about(role="objects", objects=objects)
         for photometry in epoch_photometry(http, RELEASE, [thing.object_id for thing in objects]):
             yield photometry.about(objects=objects)
@@ -68,7 +76,7 @@ class GaiaDr4(Source):
     def normalise(self, payload: Payload) -> pa.Table:
         for _, body in members(payload):
             check_clock(body, payload)
-        return from_members(payload, partial(by_band, payload), "source_id", "transit_id")
+        return from_members(payload, lambda rows: by_band(payload, rows), "source_id", "transit_id")
 
 
 def check_clock(body: bytes, payload: Payload) -> None:
@@ -93,8 +101,7 @@ def columns_of(band: str, rows: pa.Table, payload: Payload) -> Columns:
     if days["min"] is not None and not FIRST_DAY < days["min"] <= days["max"] < LAST_DAY:
         raise Malformed(f"gaia_dr4: times from {days['min']:g} to {days['max']:g}, which are no days of Gaia's.", payload=payload)
     known = (f"variability_flag_{band.lower()}_reject", f"{band.lower()}_other_flags", "rejected_by_photometry")
-    graded = all(name in rows.column_names for name in known)
-    grades = known if graded else ("", "", "")
+    grades = known if all(name in rows.column_names for name in known) else ("", "", "")
     more = tuple(name for name in rows.column_names if FLAG.search(name) and name not in grades and not of_another_band(name, band))
     return Columns(**named, **dict(zip(("noisy", "other", "rejected"), grades, strict=True)), more=more)
 

@@ -5,6 +5,9 @@ manual: https://lasair-ztf.lsst.ac.uk/api
 time: JD in UTC, start of the exposure (30 s), taken as MJD
 magnitude: AB; total where forced photometry of the same answer shows that the reference's source is the object (no distnr is served); otherwise
   signed difference, as the flags say
+errors: as served; of a total the difference's alone
+quality: ZTF: suspect below rb 0.65 (drb 0.5) or without both, beyond cuts on nbad, fwhm, elong, magdiff, if negative, or a total amid differences;
+  forced: suspect where procstatus warns (56, 57), bad where it failed
 missing: null, "null", -999, forced fluxes of -99999; a candidate without candid is a limit, whatever its magpsf; no rb, nbad, fwhm, elong
 cite: 2019RNAAS...3...26S 2019PASP..131a8003M
 """
@@ -28,7 +31,7 @@ PLACE = ("id", "ra", "dec", "epoch", "epoch")
 
 
 class Lasair(Source):
-    survey = "ZTF"
+    survey, limits = "ZTF", "5 sigma; forced flux below 3 sigma is one"
     base_url = "https://lasair-ztf.lsst.ac.uk/api/"
     time_system, also_serves = ZTF_TIME, {"ZTF_FP": ALSO["ZTF_FP"]}
     radius, cadence, timeout, pace = 1.5, 1.0, 90.0, Pace(per_second=1, at_once=1)  # and 100 calls an hour: 429 says when

@@ -4,7 +4,8 @@ release: continuous, since 2026-02; alerts of ZTF are those of lasair
 manual: https://lasair.lsst.ac.uk/api
 time: MJD in TAI, middle of the visit
 magnitude: AB, from fluxes in nJy; total where scienceFlux is given, in which a host is; otherwise signed difference, as the flags say
-missing: null and bare NaN; no limits, but forced photometry
+quality: suspect by its pixel, dipole and edge flags, or a difference amid totals; bad where withdrawn
+missing: null and bare NaN
 cite: 2024RASTI...3..362W 2019ApJ...873..111I
 """
 
@@ -26,7 +27,7 @@ PLACE = ("diaObjectId", "ra", "dec", "firstDiaSourceMjdTai", "lastDiaSourceMjdTa
 
 
 class LasairLsst(Source):
-    survey = "LSST"
+    survey, limits = "LSST", "5 sigma; forced flux below 3 sigma is one"
     base_url = "https://api.lasair.lsst.ac.uk/api/"
     time_system, also_serves = LSST_TIME, {"LSST_FP": ALSO["LSST_FP"]}
     radius, cadence, timeout, pace = 1.5, 1.0, 90.0, Pace(per_second=1, at_once=1)  # and 100 calls an hour: 429 says when

@@ -3,7 +3,8 @@
 release: switched off in March 2023; a saved answer holds a page of alerts, or one
 manual: https://tom-toolkit.readthedocs.io/en/stable/
 time: JD in UTC, start of the exposure of 30 s, which starts at a whole second
-magnitude: AB; difference from a reference image, total where the reference's source is the object
+magnitude: AB; difference from a reference image, total where the reference's source is the object; error of a total: the difference's alone
+quality: suspect below rb 0.65 (drb 0.5), beyond cuts on nbad, fwhm, elong, magdiff, if negative, or a total amid differences
 missing: null; a previous candidate without a magnitude is a limit (5 sigma)
 cite: 2019PASP..131a8003M 2019PASP..131a8001P
 """
@@ -23,7 +24,7 @@ LIMITED = ("object_id", "mjd", "fid", "diffmaglim")
 
 
 class Mars(Source):
-    survey = "ZTF"
+    survey, limits = "ZTF", "5 sigma"
     base_url = "https://mars.lco.global/"
     time_system = ZTF_TIME
     cadence = None

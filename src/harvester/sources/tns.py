@@ -4,6 +4,7 @@ release: continuous; a few points per object, not a survey's light curve
 manual: https://www.wis-tns.org/help
 time: JD in UTC, start or middle of the exposure as the reporter understood it
 magnitude: as each point says, AB or Vega; turned into the system of its passband, and then suspect; limits of unknown sigma
+quality: suspect where a magnitude had to be turned into the other system (AB, Vega); nothing else is graded
 missing: null or empty text; a point without flux is a limit
 cite: 2021AAS...23742305G
 """
@@ -39,7 +40,7 @@ class Tns(Source):
     survey, base_url, relays, time_system = "TNS", "https://www.wis-tns.org/", True, TimeSystem("jd", "utc", "geocentre", sigma_s=150.0)
     also_serves = dict.fromkeys(sorted(set(SURVEYS.values())), time_system)
     own_passbands = tuple(replace(passbands(of)[x], survey="TNS") for of, xs in (("SDSS", "ugriz"), ("AAVSO", "UBVRI")) for x in xs)
-    radius, cadence, pace = 3.0, 1.0, Pace(per_second=0.5, at_once=1)
+    radius, cadence, pace, limits = 3.0, 1.0, Pace(per_second=0.5, at_once=1), "of unknown sigma"
     takes, cite, example = frozenset({"cone", "names"}), ("2021AAS...23742305G",), Query.at(244.991894, -1.174748, 3.0)  # 1999gy
     credentials = (MARKER, Credential("{api_key}", BOT, field="api_key"))
 

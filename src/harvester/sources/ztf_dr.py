@@ -4,6 +4,7 @@ release: DR24, 2018-03 to 2025-06
 manual: https://irsa.ipac.caltech.edu/docs/program_interface/ztf_lightcurve_api.html
 time: MJD in UTC, start of the exposure, whole seconds; middle = start + exptime/2
 magnitude: AB, PSF, without the colour term; detections only, limitmag is the depth (5 sigma) of each
+quality: bad with bit 32768 of catflags, suspect with any other bit or where they cannot be read
 missing: empty fields; a header without rows, which the service also sends when it fails
 cite: 2019PASP..131a8003M 2019PASP..131a8002B
 """

@@ -3,7 +3,8 @@
 release: 1, 2020-01 to 2020-12
 manual: https://tiny.example/manual
 time: JD in UTC at the geocentre, middle of the exposure
-magnitude: AB
+magnitude: AB, with the survey's errors
+quality: nothing is graded
 missing: empty fields
 cite: 2020tiny.conf....1T
 """
