@@ -16,6 +16,8 @@ from harvester.store import Store, copying
 
 FETCH = ["fetch", "--source", "gaia_dr3", "--source", "ztf_dr"]
 LYR = "fetch --source gaia_dr3 --source ztf_dr --target 'RR Lyr'"
+AGAIN = ("UPDATE schedule", "WITH visited AS")
+"""How the statement begins that puts a further visit into the schedule, on SQLite and on PostgreSQL."""
 ON_SQLITE = pytest.mark.parametrize("store_url", ["sqlite"], indirect=True)
 ON_POSTGRES = pytest.mark.parametrize("store_url", ["postgresql"], indirect=True)
 
@@ -147,10 +149,12 @@ def on_statement():
 
 
 @ON_POSTGRES
-@pytest.mark.parametrize("moment", ["INSERT INTO series", "INSERT INTO visit", "UPDATE schedule", "INSERT INTO schedule"])
+@pytest.mark.parametrize(
+    "moment", ["INSERT INTO series", "INSERT INTO visit", AGAIN, "INSERT INTO schedule"], ids=["series", "visit", "again", "first"]
+)
 def test_a_dropped_connection_is_an_error_and_the_rerun_completes_it(harvest, undisturbed, store_url, on_statement, moment):
     harvest.store = store_url
-    if moment.startswith("UPDATE"):
+    if moment == AGAIN:
         assert harvest("fetch --source ztf_dr --target 'RR Lyr'") == 0
     done = on_statement(moment, lambda connection: end_of(connection, store_url))
     assert harvest(LYR) == 1
@@ -208,6 +212,6 @@ def test_a_killed_run_stays_running_in_the_books_and_is_no_damage(harvest, on_st
     def interrupt(_connection):
         raise KeyboardInterrupt
 
-    on_statement("UPDATE schedule", interrupt)
+    on_statement(AGAIN, interrupt)
     assert harvest("fetch --source gaia_dr3 --target 'RR Lyr'") == 130
     assert harvest("db check") == 0
