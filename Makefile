@@ -20,7 +20,8 @@ demo: $(READY)  ## The main job against the simulated sky: leaves a database, a 
 	mkdir -p $(DEMO)
 	$(BIN)/harvest --emulate --store $(DEMO)/harvest.db fetch --source gaia_dr3 --source ztf_dr --target "RR Lyr"
 	$(BIN)/harvest --emulate --store $(DEMO)/harvest.db export -o $(DEMO)/rr_lyr.parquet --target "RR Lyr"
-	$(BIN)/harvest --emulate --store $(DEMO)/harvest.db plot -o $(DEMO)/rr_lyr.png --target "RR Lyr"
+	$(BIN)/harvest --emulate --store $(DEMO)/harvest.db plot -o $(DEMO)/rr_lyr.png --target "RR Lyr" --fold auto --offset-filters \
+	  --filter "G(GAIA_DR3)" --filter "BP(GAIA_DR3)" --filter "RP(GAIA_DR3)" --filter "g(ZTF_DR)" --filter "r(ZTF_DR)"
 
 test: $(READY)  ## All tests, those on PostgreSQL included
 	$(BIN)/python -m pytest -n $(JOBS)

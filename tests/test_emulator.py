@@ -10,7 +10,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from harvester.emulator import chance, healpix
+from harvester import healpix
+from harvester.emulator import chance
 from harvester.emulator.app import Emulator
 from harvester.emulator.server import serve
 from harvester.emulator.sky import VOID, Sky, position, separation

@@ -25,9 +25,9 @@ from harvester.emulator.app import Emulator
 from harvester.emulator.gaia_releases import DR2
 from harvester.emulator.gaia_source import bounded, galactic, has_epoch_photometry, source_row
 from harvester.emulator.gaia_transits import G_AFTER_AF1, TICK_S, ZERO, light_time, on_board_seconds, tcb_days
-from harvester.emulator.healpix import centre_of
 from harvester.emulator.server import serve
 from harvester.emulator.sky import Sky, position
+from harvester.healpix import centre_of
 
 # astroquery's TAP client never closes its connections.
 pytestmark = pytest.mark.filterwarnings("ignore::ResourceWarning", "ignore::pytest.PytestUnraisableExceptionWarning")

@@ -35,7 +35,7 @@ def test_csv_keeps_every_digit_and_leaves_null_empty(tmp_path):
 
 
 def test_an_unknown_format_names_the_known_ones():
-    for output, form in (("x.xlsx", None), ("x", None), ("x.csv", "fits")):
+    for output, form in (("x.xlsx", None), ("x", None), ("x.csv", "fitz")):
         with pytest.raises(UsageError) as error:
             format_of(output, form)
         assert "parquet" in str(error.value)
@@ -62,3 +62,10 @@ def test_a_folder_that_is_not_there_is_an_error_in_words(tmp_path):
     with pytest.raises(ExportError) as error:
         export(SCHEMA, batches(), str(tmp_path / "no" / "out.csv"), form=None, about={})
     assert len(error.value.lines()) == 3
+
+
+def test_a_folder_in_the_file_s_place_stays_and_nothing_is_left_beside_it(tmp_path):
+    (tmp_path / "out.csv").mkdir()
+    with pytest.raises(ExportError, match="cannot be written"):
+        export(SCHEMA, batches(), str(tmp_path / "out.csv"), form=None, about={})
+    assert {found.name for found in tmp_path.iterdir()} - {"home"} == {"out.csv"}

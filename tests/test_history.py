@@ -187,7 +187,7 @@ def test_explain_walks_a_point_back_to_its_payload(store):
 
 def test_explain_says_how_the_time_was_converted(store):
     answered(store, body({1: 12.5}))
-    time = _time(store.past.explained("RR Lyr", "g(ZTF_DR)", 2_458_001.0)["point"])
+    time = _time(store.past.explained("RR Lyr", "g(ZTF_DR)", 2_458_001.0)["point"], store)
     assert "UTC" in time["system"]
     assert time["to_middle_s"] == 15.0
     assert abs(time["difference_s"]) < 69.2 + 15 + 500  # TT - UTC, half the exposure, light across 1 au

@@ -1,64 +1,46 @@
 """Pictures: what is drawn, what is left out and said to be, and files that appear whole or not at all."""
 
-import datetime as dt
+import doctest
 import html
-import re
 import subprocess
 import sys
+from itertools import pairwise
 
 import matplotlib as mpl
 import numpy as np
 import pyarrow as pa
 import pytest
-from hypothesis import given, settings
-from hypothesis import strategies as st
+from light_curves import START, light_curve, limits, series, two_surveys
 from matplotlib.path import Path as MarkerPath
+from PIL import Image
 
 from harvester.errors import ExportError, UsageError
-from harvester.plot import canvas
-from harvester.plot.dates import date_ticks, round_ticks
-from harvester.plot.figure import FigureOptions, draw_figure, save_figure
-from harvester.plot.series import sketch
+from harvester.plot import dates, period, style
+from harvester.plot import series as series_module
+from harvester.plot.figure import SIZES, draw, quiet_settings
+from harvester.plot.files import MOST_IN_GRID, save
+from harvester.plot.picture import Wishes, picture
+from harvester.plot.series import REVISIONS, sketch
 from harvester.plot.style import styles
-from harvester.plot.terminal import draw
 from harvester.schema import BAD, GOOD, SCHEMA, SUSPECT
 
-START = 2_458_000.0
+
+def axes_of(table, size="page", **wishes):
+    return draw([picture(table, Wishes(**wishes))], SIZES[size]).axes[0]
 
 
-def light_curve(**columns):
-    """Return rows of the schema; a column that is one value holds in every row, one that is not named is null."""
-    columns = {"upper_limit": False, "quality": GOOD} | columns
-    size = max(len(value) for value in columns.values() if isinstance(value, list))
-    arrays = {
-        name: pa.array(value if isinstance(value, list) else [value] * size, SCHEMA.field(name).type) for name, value in columns.items()
-    }
-    return pa.table({name: arrays.get(name, pa.nulls(size, SCHEMA.field(name).type)) for name in SCHEMA.names}, schema=SCHEMA)
-
-
-def series(name, mags, *, start=START, step=10.0, **columns):
-    times = [start + step * index for index in range(len(mags))]
-    return light_curve(filter=name, bjd_tdb=times, mag=mags, mag_err=0.01, **columns)
-
-
-def limits(name, mags, **columns):
-    times = [START + 3 + 10.0 * index for index in range(len(mags))]
-    return light_curve(filter=name, bjd_tdb=times, limiting_mag=mags, upper_limit=True, **columns)
-
-
-def two_surveys():
-    names = ["G(GAIA_DR3)", "BP(GAIA_DR3)", "RP(GAIA_DR3)", "g(ZTF_DR)", "r(ZTF_DR)", "i(ZTF_DR)"]
-    return pa.concat_tables([series(name, [15.0 + number, 15.2 + number, 15.1 + number]) for number, name in enumerate(names)])
-
-
-def axes_of(table, **options):
-    options = FigureOptions(**options)
-    return draw_figure(sketch(table, flux=options.flux, worst_quality=options.worst_quality), options).axes[0]
+def save_figure(table, path, **about):
+    save([picture(table, **about)], path)
 
 
 def points_of(axes):
     """Return the number of points of each line, and its line."""
-    return [(len(line.get_xdata()), line) for line in axes.lines if len(line.get_xdata())]
+    return [(len(line.get_xdata()), line) for line in axes.lines if line.get_gid() not in ("errors", "cut")]
+
+
+def bars_of(axes):
+    """Return the ends of the error bars: an array of two columns."""
+    return [np.reshape(line.get_ydata(), (-1, 3))[:, :2] for line in axes.lines if line.get_gid() == "errors"]
 
 
 @pytest.fixture
@@ -70,6 +52,12 @@ def folder(tmp_path):
 
 def footer_of(axes):
     return axes.figure.get_supxlabel()
+
+
+@pytest.mark.parametrize("module", [dates, period, series_module, style], ids=lambda module: module.__name__)
+def test_the_examples_of_docstrings_are_true(module):
+    failed, attempted = doctest.testmod(module)
+    assert (failed, attempted > 0) == (0, True)
 
 
 # What is drawn
@@ -199,9 +187,9 @@ def test_the_suffix_says_the_format(tmp_path, suffix, magic):
 
 @pytest.mark.parametrize("suffix", [".png", ".svg", ".pdf"])
 def test_the_same_light_curve_gives_the_same_bytes(tmp_path, monkeypatch, suffix):
-    save_figure(two_surveys(), tmp_path / f"a{suffix}", FigureOptions(title="RR Lyr"))
+    save_figure(two_surveys(), tmp_path / f"a{suffix}", title="RR Lyr")
     monkeypatch.setenv("SOURCE_DATE_EPOCH", "86400")
-    save_figure(two_surveys(), tmp_path / f"b{suffix}", FigureOptions(title="RR Lyr"))
+    save_figure(two_surveys(), tmp_path / f"b{suffix}", title="RR Lyr")
     assert (tmp_path / f"a{suffix}").read_bytes() == (tmp_path / f"b{suffix}").read_bytes()
 
 
@@ -219,7 +207,7 @@ def test_pyplot_is_never_loaded():
 
 
 def test_an_unknown_suffix_names_the_known_ones(folder):
-    with pytest.raises(UsageError, match=r"Known suffixes: \.png, \.svg, \.pdf") as caught:
+    with pytest.raises(UsageError, match=r"Known suffixes: \.png, \.svg, \.pdf, \.html") as caught:
         save_figure(two_surveys(), folder / "picture.xlsx")
     assert len(caught.value.lines()) <= 3
     assert list(folder.iterdir()) == []
@@ -263,10 +251,10 @@ def test_magnitudes_run_downwards_and_fluxes_upwards():
 
 
 def test_every_point_is_drawn_once():
-    table = pa.concat_tables([two_surveys(), limits("r(ZTF_DR)", [20.0, 21.0]), series("g(ZTF_DR)", [14.0], quality=BAD)])
+    table = pa.concat_tables([two_surveys(), limits("r(ZTF_DR)", [20.0, 21.0]), series("g(ZTF_DR)", [14.0], quality=SUSPECT)])
     axes = axes_of(table)
     assert sum(size for size, _ in points_of(axes)) == table.num_rows
-    assert all(point for line in axes.lines for point in np.isfinite(line.get_ydata()))
+    assert all(point for _, line in points_of(axes) for point in np.isfinite(line.get_ydata()))
 
 
 def test_limits_are_arrows():
@@ -274,26 +262,58 @@ def test_limits_are_arrows():
     assert arrows == [2]
 
 
-def test_doubtful_points_are_hollow_and_the_footer_says_so():
+def test_suspect_points_are_hollow_and_bad_ones_crossed_out_and_the_footer_says_so():
     axes = axes_of(series("g(ZTF)", [15.0, 15.1, 15.2], quality=[GOOD, BAD, SUSPECT]))
-    assert [(size, line.get_markerfacecolor()) for size, line in points_of(axes)] == [(1, "#28A745"), (2, "none")]
+    drawn = {(float(line.get_ydata()[0]), line.get_marker()): line.get_markerfacecolor() for _, line in points_of(axes)}
+    assert drawn == {(15.0, "o"): "#28A745", (15.1, "o"): "none", (15.1, "x"): "none", (15.2, "o"): "none"}
     assert "hollow: doubtful quality" in footer_of(axes)
+    assert "crossed out: bad quality" in footer_of(axes)
+
+
+def test_revised_points_are_ringed_when_asked():
+    table = series("g(ZTF)", [15.0, 15.1, 15.2]).append_column(REVISIONS, pa.array([0, 2, 0]))
+    unasked, asked = axes_of(table), axes_of(table, mark_revised=True)
+    assert len(points_of(unasked)) == 1
+    (ring,) = [line for _, line in points_of(asked) if line.get_markersize() > 7]
+    assert (ring.get_ydata().tolist(), ring.get_markerfacecolor()) == ([15.1], "none")
+    assert "ringed: revised by the survey" in footer_of(asked)
+    assert "ringed" not in footer_of(unasked)
 
 
 def test_error_bars_are_those_of_the_points():
-    bars = axes_of(series("g(ZTF)", [15.0, 15.5])).collections[0].get_segments()
-    assert [segment[:, 1].round(6).tolist() for segment in bars] == [[14.99, 15.01], [15.49, 15.51]]
+    (bars,) = bars_of(axes_of(series("g(ZTF)", [15.0, 15.5])))
+    assert bars.round(6).tolist() == [[14.99, 15.01], [15.49, 15.51]]
 
 
-def test_a_crowd_has_no_error_bars_and_the_footer_says_so():
-    crowd = 5001
+def test_a_crowd_is_an_image_with_all_its_error_bars_and_the_footer_says_so():
+    crowd = 2001
     axes = axes_of(light_curve(filter="T(TESS)", bjd_tdb=(START + np.arange(crowd) / 100).tolist(), mag=[11.0] * crowd, mag_err=0.01))
-    assert not any(len(bars.get_segments()) for bars in axes.collections)
-    assert "no error bars for more than 5000 points" in footer_of(axes)
+    (bars,) = bars_of(axes)
+    assert len(bars) == crowd
+    assert all(line.get_rasterized() for line in axes.lines)
+    assert "filters with more than 2000 points are an image" in footer_of(axes)
+
+
+def test_a_bad_point_or_a_far_limit_does_not_squeeze_the_picture_and_stands_on_its_rim():
+    table = pa.concat_tables([series("g(ZTF)", [15.0, 15.5, -6.0], quality=[GOOD, GOOD, BAD]), limits("g(ZTF)", [16.0, 21.0])])
+    axes = axes_of(table)
+    low, high = sorted(axes.get_ylim())
+    assert low > 12.0
+    assert high < 18.0
+    assert all(low < value < high for _, line in points_of(axes) for value in line.get_ydata())
+    assert "on the rim: what lies beyond it (2)" in footer_of(axes)
+
+
+def test_no_detection_is_ever_beyond_the_picture():
+    table = series("g(ZTF)", [*[15.0] * 200, 9.0, 21.0], quality=[*[GOOD] * 200, GOOD, SUSPECT])
+    low, high = sorted(axes_of(table).get_ylim())
+    assert low < 9.0
+    assert high > 21.0
+    assert picture(table).beyond == 0
 
 
 def test_the_footer_counts_what_is_not_drawn():
-    assert "2 points without a time or a value in this unit not drawn" in footer_of(
+    assert "2 points without a time or a value as a magnitude not drawn" in footer_of(
         axes_of(light_curve(filter="g(ZTF)", bjd_tdb=[START] * 3, mag=[15.0, None, None], flux=[1.0, -1.0, -2.0]))
     )
 
@@ -305,11 +325,14 @@ def test_the_legend_counts_and_names_the_system_where_they_differ():
     assert axes_of(series("g(ZTF)", [15.0])).get_legend().get_texts()[0].get_text() == "g(ZTF)\n1"
 
 
-@pytest.mark.parametrize(("start", "offset"), [(2_458_000.0, "2450000"), (2_449_999.0, "2400000"), (2_420_000.0, "2400000")])
-def test_the_time_axis_names_its_offset(start, offset):
-    axes = axes_of(series("V(AAVSO)", [10.0, 11.0], start=start))
-    assert offset in axes.get_xlabel()
-    assert points_of(axes)[0][1].get_xdata()[0] == start - float(offset)
+@pytest.mark.parametrize("start", [2_458_000.5, 2_420_000.25])
+def test_the_lower_axis_counts_in_mjd_and_says_where_its_clock_stands(start):
+    axes = axes_of(series("V(AAVSO)", [10.0, 11.0, 12.0], start=start))
+    assert axes.get_xlabel() == "MJD (barycentric, TDB)"
+    ticks = zip(axes.xaxis.get_major_locator().locs, axes.xaxis.get_major_formatter().seq, strict=True)
+    places = {float(label): place for place, label in ticks}
+    assert len(places) >= 2
+    assert all(place == pytest.approx(mjd + 2_400_000.5, abs=1e-6) for mjd, place in places.items())
 
 
 def test_the_upper_axis_has_calendar_dates():
@@ -317,11 +340,11 @@ def test_the_upper_axis_has_calendar_dates():
     top = axes.child_axes[0].xaxis
     ticks = dict(zip(top.get_major_formatter().seq, top.get_major_locator().locs, strict=True))
     assert list(ticks) == ["2018-01", "2018-07", "2019-01", "2019-07", "2020-01"]
-    assert ticks["2018-01"] == 2_458_119.5 - 2_450_000
+    assert ticks["2018-01"] == 2_458_119.5
 
 
 def test_a_simulated_picture_says_so_and_a_real_one_does_not(tmp_path):
-    save_figure(two_surveys(), tmp_path / "simulated.svg", FigureOptions(simulated=True))
+    save_figure(two_surveys(), tmp_path / "simulated.svg", simulated=True)
     save_figure(two_surveys(), tmp_path / "real.svg")
     assert "SIMULATED" in (tmp_path / "simulated.svg").read_text()
     assert "SIMULATED" not in (tmp_path / "real.svg").read_text()
@@ -329,186 +352,155 @@ def test_a_simulated_picture_says_so_and_a_real_one_does_not(tmp_path):
 
 def test_a_title_is_drawn_as_it_stands(tmp_path):
     title = "V* $x^ \\alpha_1 & b < c 目标"
-    save_figure(two_surveys(), tmp_path / "picture.svg", FigureOptions(title=title))
+    save_figure(two_surveys(), tmp_path / "picture.svg", title=title)
     assert title in html.unescape((tmp_path / "picture.svg").read_text("utf-8"))
 
 
-def test_many_filters_stay_within_the_picture():
-    table = pa.concat_tables([series(f"q{number:02d}(NOBODY)", [15.0 + number / 10]) for number in range(40)])
-    options = FigureOptions()
-    figure = draw_figure(sketch(table), options)
-    figure.canvas.draw()
-    legend = figure.axes[0].get_legend().get_window_extent()
-    assert legend.y0 >= 0
-    assert legend.x1 <= figure.bbox.x1
+@pytest.mark.slow
+@pytest.mark.parametrize("size", SIZES)
+@pytest.mark.parametrize("count", [1, 6, 40])
+def test_no_words_lie_upon_others_or_outside(size, count):
+    table = pa.concat_tables([series(f"q{number:02d}(NOBODY)", [15.0 + number / 10]) for number in range(count)])
+    with quiet_settings():
+        figure = draw([picture(table, title="A target of some name that is long, and longer than most", simulated=True)], SIZES[size])
+        figure.canvas.draw()
+        axes = figure.axes[0]
+        words = [axes.get_legend(), figure._suptitle, figure._supxlabel, axes.xaxis.label, axes.yaxis.label, axes._right_title]
+        boxes = [one.get_window_extent() for one in dict.fromkeys(words)]
+    assert all(
+        figure.bbox.x0 <= box.x0 and box.x1 <= figure.bbox.x1 and figure.bbox.y0 - 1 <= box.y0 <= box.y1 <= figure.bbox.y1 for box in boxes
+    )
+    assert not [(a, b) for number, a in enumerate(boxes) for b in boxes[:number] if a.overlaps(b)]
+    assert not [box for box in boxes if box.overlaps(axes.bbox)]
 
 
-# The terminal
+def test_letters_are_legible_at_the_width_of_a_column():
+    with quiet_settings():
+        figure = draw([picture(two_surveys(), title="RR Lyr")], SIZES["column"])
+        figure.canvas.draw()
+        axes = figure.axes[0]
+        sizes = [text.get_size() for text in [*axes.get_xticklabels(), *axes.get_legend().get_texts(), axes.xaxis.label, figure._supxlabel]]
+    assert figure.get_figwidth() == 3.5
+    assert min(sizes) >= 6.0
 
 
-def test_lines_fit_the_window():
-    lines = draw(two_surveys(), width=80, height=24)
-    assert len(lines) == 24
-    assert max(map(len, lines)) <= 80
+# Choices
 
 
-@pytest.mark.parametrize(("width", "height"), [(0, 0), (20, 5), (40, 10), (200, 60)])
-def test_any_window_gives_a_drawing(width, height):
-    lines = draw(two_surveys(), width=width, height=height, title="a rather long name of a target that has to be cut somewhere")
-    assert max(map(len, lines)) <= max(width, 40)
-    assert any("●" in line for line in lines[1:-6])
+def test_flux_takes_a_unit_that_keeps_its_numbers_short():
+    def unit(flux):
+        return picture(light_curve(filter="o(ATLAS)", bjd_tdb=[START], flux=[flux], flux_err=[flux / 10]), Wishes(flux=True))
+
+    assert [unit(flux).unit for flux in (50.0, 5e6, 5e10)] == ["flux (µJy)", "flux (mJy)", "flux (Jy)"]
+    line = unit(5e6).lines[0].series
+    assert (line.value.tolist(), line.error.tolist()) == ([5e3], [5e2])
 
 
-def rows_with(lines, glyph, legend=1):
-    return [number for number, line in enumerate(lines[1:-legend]) if glyph in line]
+def test_a_folded_point_stands_at_its_phase_twice():
+    table = light_curve(filter="g(ZTF)", bjd_tdb=[START, START + 0.25, START + 7.5], mag=[15.0, 15.1, 15.2])
+    line = picture(table, Wishes(fold=1.0, epoch=START)).lines[0]
+    assert line.x.tolist() == [0.0, 0.25, 0.5, 1.0, 1.25, 1.5]
+    assert line.series.value.tolist() == [15.0, 15.1, 15.2] * 2
+    assert line.tally == "3"
 
 
-def test_bright_is_up():
-    bright, faint = series("g(ZTF)", [12.0]), series("r(ZTF)", [15.0])
-    lines = draw(pa.concat_tables([bright, faint]))
-    assert max(rows_with(lines, "●", 2)) < min(rows_with(lines, "▲", 2))
+def test_a_folded_picture_names_period_and_epoch():
+    axes = axes_of(series("g(ZTF)", [15.0] * 9, step=0.3), fold=0.5668, epoch=START + 0.5)
+    assert axes.get_xlabel() == "phase  (period 0.5668 d, phase 0 at MJD 58000.0000)"
+    assert axes.get_xlim() == (0.0, 2.0)
+    assert "each point is drawn twice" in footer_of(axes)
+    assert not axes.child_axes
 
 
-def test_more_flux_is_up():
-    table = light_curve(filter=["g(ZTF)", "r(ZTF)"], bjd_tdb=[START, START], flux=[100.0, 1.0])
-    lines = draw(table, flux=True)
-    assert lines[0].startswith("flux (µJy)")
-    assert max(rows_with(lines, "●", 2)) < min(rows_with(lines, "▲", 2))
+@pytest.mark.parametrize("period", [0.0, -1.0, float("nan"), float("inf")])
+def test_an_impossible_period_is_refused(period):
+    with pytest.raises(UsageError, match="is none"):
+        Wishes(fold=period)
 
 
-def test_time_runs_to_the_right():
-    table = pa.concat_tables([series("g(ZTF)", [15.0]), series("r(ZTF)", [15.0], start=START + 50)])
-    line = next(line for line in draw(table) if "●" in line and "▲" in line)
-    assert line.index("●") < line.index("▲")
+def test_offset_filters_do_not_lie_upon_one_another_and_say_how_far_they_moved():
+    table = pa.concat_tables([series(f"{band}(LSST)", [15.0, 15.2, 15.4]) for band in "gri"])
+    lines = sorted(picture(table, Wishes(offset_filters=True)).lines, key=lambda line: line.shift)
+    assert all((later.series.value - earlier.series.value).min() > 0.06 * 0.4 for earlier, later in pairwise(lines))
+    assert lines[0].shift == 0.0
+    assert all(f"+ {line.shift:g}" in line.name for line in lines[1:])
+    assert picture(table).lines[0].name == "g(LSST)"
 
 
-def test_filters_are_told_apart_without_colour():
-    lines = draw(two_surveys())
-    assert len({line[0] for line in lines[-6:]}) == 6
-    assert "\x1b" not in "".join(lines)
+def test_filters_that_are_apart_at_every_moment_are_not_moved():
+    falling = [15.0, 16.0, 17.0, 18.0, 19.0]
+    table = pa.concat_tables([series("g(ZTF)", falling), series("r(ZTF)", [mag + 0.9 for mag in falling])])
+    assert [line.shift for line in picture(table, Wishes(offset_filters=True)).lines] == [0.0, 0.0]
 
 
-def test_every_row_of_the_legend_has_count_and_median():
-    lines = draw(series("G(GAIA_DR3)", [15.0, 15.2, 15.1]))
-    assert lines[-1] == "● G(GAIA_DR3)  3  median 15.100 Vega"
+def test_offset_fluxes_move_downwards():
+    rows = [light_curve(filter=f"{band}(LSST)", bjd_tdb=[START, START + 1], flux=[10.0, 20.0]) for band in "gr"]
+    lines = picture(pa.concat_tables(rows), Wishes(flux=True, offset_filters=True)).lines
+    assert min(line.shift for line in lines) < 0
+    assert max(line.shift for line in lines) == 0
 
 
-@pytest.mark.parametrize(
-    ("mags", "labels"),
-    [
-        ([11.0, 11.02], ["10.99", "11.00", "11.01", "11.02", "11.03"]),
-        ([12.0, 15.0], ["12", "13", "14", "15"]),
-    ],
-)
-def test_the_value_axis_has_as_many_digits_as_it_needs(mags, labels):
-    axis = [line.split()[0] for line in draw(series("T(TESS)", mags)) if "┤" in line]
-    assert axis == labels
+def two_seasons():
+    return pa.concat_tables([series("g(ZTF)", [15.0] * 9), series("r(ZTF)", [15.0] * 9, start=START + 1000)])
 
 
-def test_ascii_is_ascii():
-    table = pa.concat_tables([two_surveys(), limits("o(ATLAS)", [16.0])])
-    for flux in (False, True):
-        if flux:
-            table = light_curve(filter="g(ZTF)", bjd_tdb=[START, START + 1], flux=[100.0, 1.0])
-        assert all(line.isascii() for line in draw(table, flux=flux, unicode=False))
-        assert all(line.isascii() for line in draw(table, flux=flux, unicode=False, colour=True))
+def test_compressed_gaps_keep_distances_within_a_piece_and_the_order_of_pieces():
+    drawn = picture(two_seasons(), Wishes(compress_gaps=True))
+    first, second = (line.x for line in drawn.lines)
+    assert np.diff(first).tolist() == pytest.approx([10.0] * 8)
+    assert np.diff(second).tolist() == pytest.approx([10.0] * 8)
+    assert 0 < second[0] - first[-1] < 10
+    assert len(drawn.axis.cuts) == 1
+    assert first[-1] < drawn.axis.cuts[0] < second[0]
 
 
-def visible(line):
-    return re.sub(r"\x1b\[\d+m", "", line)
+def test_ticks_of_a_compressed_axis_stand_where_their_epochs_stand():
+    axis = picture(two_seasons(), Wishes(compress_gaps=True)).axis
+    ticks = axis.mjd_ticks(8)
+    assert len(ticks) >= 4
+    assert all(axis.place(np.array(float(label) + 2_400_000.5)) == pytest.approx(place) for place, label in ticks)
+    assert {float(label) > 58900 for _, label in ticks} == {True, False}
 
 
-def test_colour_adds_braille_dots_and_no_width():
-    lines = draw(two_surveys(), colour=True)
-    assert "\x1b[32m" in "".join(lines)
-    assert max(len(visible(line)) for line in lines) <= 80
-    dots = [character for line in lines[:-6] for character in visible(line) if 0x2800 < ord(character) <= 0x28FF]
-    assert sum(ord(character).bit_count() - 0x2800.bit_count() for character in dots) == 18
+def test_a_cut_axis_shows_its_cuts_and_the_footer_says_so():
+    axes = axes_of(two_seasons(), compress_gaps=True)
+    assert len([line for line in axes.lines if line.get_gid() == "cut"]) == 1
+    assert "broken axis: times without a point are left out" in footer_of(axes)
 
 
-def test_every_colour_is_switched_off_again():
-    for line in draw(two_surveys(), colour=True):
-        assert len(re.findall(r"\x1b\[(?:3[1-6]|9[1-6])m", line)) == line.count("\x1b[39m")
+def test_a_light_curve_without_gaps_is_the_same_compressed():
+    assert picture(series("g(ZTF)", [15.0] * 99), Wishes(compress_gaps=True)).axis.cuts == []
 
 
-def test_more_filters_than_colours_have_shapes():
-    table = pa.concat_tables([series(f"g({survey})", [15.0 + number]) for number, survey in enumerate(["ZTF", "ZTF_DR", "PS1", "ATLAS"])])
-    lines = draw(table, colour=True)
-    assert len({visible(line)[0] for line in lines[-4:]}) == 4
-    assert not any(0x2800 <= ord(character) <= 0x28FF for line in lines for character in line)
+def test_gaps_and_phases_exclude_each_other():
+    with pytest.raises(UsageError, match="has no gaps"):
+        Wishes(fold=1.0, compress_gaps=True)
 
 
-def test_limits_are_arrows_below_detections():
-    lines = draw(pa.concat_tables([series("o(ATLAS)", [18.0]), limits("o(ATLAS)", [19.5, 19.7])]))
-    assert sum(line.count("↓") for line in lines[1:-2]) == 2
-    assert lines[-1] == "↓ upper limit"
-    same = light_curve(filter="o(ATLAS)", bjd_tdb=[START] * 2, mag=[18.0, None], limiting_mag=[None, 18.0], upper_limit=[False, True])
-    assert not any("↓" in line for line in draw(same)[:-1])
+# Several targets
 
 
-def test_what_is_not_drawn_is_counted():
-    lines = draw(light_curve(filter="g(ZTF)", bjd_tdb=[START] * 3, mag=[15.0, None, None]))
-    assert lines[-1] == "2 without a magnitude or time not drawn"
+@pytest.mark.slow
+def test_several_targets_are_a_grid(folder):
+    figure = draw([picture(two_surveys(), title=f"T{number}") for number in range(5)], SIZES["page"])
+    assert [frame._suptitle.get_text() for frame in figure.subfigs[:5]] == ["T0", "T1", "T2", "T3", "T4"]
+    save([picture(two_surveys(), title=f"T{number}") for number in range(2)], folder / "two.png")
+    save([picture(two_surveys(), title="T")], folder / "one.png")
+    with Image.open(folder / "two.png") as two, Image.open(folder / "one.png") as one:
+        assert two.width / two.height != pytest.approx(one.width / one.height, rel=0.01)
 
 
-def test_a_simulated_drawing_says_so_however_long_the_name():
-    assert draw(two_surveys(), title="RR Lyr " * 40, simulated=True)[0].endswith("SIMULATED")
-    assert "SIMULATED" not in "".join(draw(two_surveys(), title="RR Lyr"))
+@pytest.mark.slow
+def test_several_targets_are_the_pages_of_a_pdf_unless_a_grid_is_asked_for(folder):
+    pictures = [picture(two_surveys(), title=f"T{number}") for number in range(3)]
+    save(pictures, folder / "pages.pdf")
+    save(pictures, folder / "grid.pdf", grid=True)
+    assert (folder / "pages.pdf").read_bytes().count(b"/Type /Page ") == 3
+    assert (folder / "grid.pdf").read_bytes().count(b"/Type /Page ") == 1
 
 
-def test_an_empty_light_curve_is_an_error_in_the_terminal_too():
-    with pytest.raises(ExportError, match="nothing to draw"):
-        draw(SCHEMA.empty_table())
-
-
-def test_dates_stand_under_their_ticks_and_clear_of_each_other():
-    lines = draw(series("V(AAVSO)", [10.0] * 100), width=80)
-    axis, labels = lines[-3], lines[-2]
-    assert re.findall(r"\S+", labels) == re.findall(r"20\d\d(?:-\d\d)?", labels)
-    assert axis.count("┬") == len(labels.split()) >= 2
-
-
-def test_the_filter_with_most_points_owns_a_cell():
-    grid = canvas.owners([np.array([0, 1]), np.array([0, 0])], [np.array([0, 0]), np.array([0, 0])], (1, 3))
-    assert grid.tolist() == [[1, 0, canvas.EMPTY]]
-
-
-def test_braille_dots_are_where_the_standard_has_them():
-    columns, rows = np.array([0, 1, 0, 1]), np.array([0, 0, 3, 3])
-    assert canvas.braille([columns], [rows], (1, 1)).tolist() == [["⣉"]]
-
-
-# Ticks
-
-
-@settings(deadline=None)
-@given(low=st.floats(-1e6, 1e6), span=st.floats(1e-3, 1e6), most=st.integers(2, 12))
-def test_round_ticks_are_few_and_within(low, span, most):
-    ticks = round_ticks(low, low + span, most)
-    assert len(ticks) <= most
-    assert all(low - 1e-6 * span <= tick <= low + span * (1 + 1e-6) for tick in ticks)
-
-
-@settings(deadline=None)
-@given(low=st.floats(-100, 100), span=st.floats(1e-2, 1e3), most=st.integers(4, 12))
-def test_there_are_always_two_round_ticks(low, span, most):
-    assert len(round_ticks(low, low + span, most)) >= 2
-
-
-@settings(deadline=None)
-@given(first=st.floats(2_396_759, 2_480_000), span=st.floats(0.5, 60_000), most=st.integers(1, 10))
-def test_a_date_label_is_the_date_of_its_tick(first, span, most):
-    ticks = date_ticks(first, first + span, most)
-    assert len(ticks) <= most
-    for jd, label in ticks:
-        assert first <= jd <= first + span
-        date = dt.datetime(2000, 1, 1, 12, tzinfo=dt.UTC) + dt.timedelta(days=jd - 2_451_545)
-        assert f"{date:%Y-%m-%d %H:%M:%S}" == label + "0000-01-01 00:00:00"[len(label) :]
-
-
-def test_hours_are_dates_too():
-    assert date_ticks(2_458_000.5, 2_458_001.0, 3) == [
-        (2_458_000.5, "2017-09-04 00:00"),
-        (2_458_000.75, "2017-09-04 06:00"),
-        (2_458_001.0, "2017-09-04 12:00"),
-    ]
+def test_a_grid_has_its_limit_and_names_the_way_out(folder):
+    pictures = [picture(series("g(ZTF)", [15.0]))] * (MOST_IN_GRID + 1)
+    with pytest.raises(UsageError, match="too many for one picture") as caught:
+        save(pictures, folder / "x.png")
+    assert "FILE.pdf" in str(caught.value.lines())

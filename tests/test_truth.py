@@ -14,8 +14,8 @@ from harvester.emulator.app import Emulator
 from harvester.emulator.gaia_releases import DR4_DAY
 from harvester.emulator.server import serve
 from harvester.emulator.sky import Sky
-from harvester.plot.figure import FigureOptions, draw_figure
-from harvester.plot.series import sketch
+from harvester.plot.figure import SIZES, draw
+from harvester.plot.picture import picture
 from harvester.schema import parts
 from harvester.source import registered
 from harvester.store import Store
@@ -114,8 +114,8 @@ def test_times_that_were_not_brought_to_the_barycentre_would_be_seen(fetched):
 @pytest.mark.parametrize("target", TARGETS)
 def test_all_of_them_are_drawn_in_one_picture_on_one_time_axis(fetched, target):
     rows = fetched[0].light_curve(target, quality="good")
-    drawn = sketch(rows)
-    figure = draw_figure(drawn, FigureOptions(title=target, simulated=True))
+    drawn = picture(rows, title=target, simulated=True)
+    figure = draw([drawn], SIZES["page"])
     (axes,) = [found for found in figure.axes if found.get_ylabel()]
-    assert {one.filter for one in drawn.series} == set(pc.unique(pc.cast(rows["filter"], pa.string())).to_pylist())
-    assert "BJD" in axes.get_xlabel()
+    assert {line.series.filter for line in drawn.lines} == set(pc.unique(pc.cast(rows["filter"], pa.string())).to_pylist())
+    assert "TDB" in axes.get_xlabel()

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import base64
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from harvester.errors import BadSettings, Refused, Unfinished
+from harvester.errors import BadSettings, BrokenSource, Refused, Unfinished
 from harvester.jobs import ShortMemory
 from harvester.logs import hide
 from harvester.session import Client, Credentials, Errand, Service, Session
-from harvester.source import Pace
+from harvester.source import Pace, load, registered
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -71,6 +72,32 @@ def credentials(name: str, wanted: tuple[Credential, ...], secrets: Mapping[str,
         return Credentials(headers, params, fields, tuple(secrets.values()))
     except BadSettings as error:  # the other sources go on
         raise Refused(f"{name}: {error.what}", error.why, where_to_put(name, [*secrets])) from error
+
+
+@dataclass(frozen=True, slots=True)
+class Askable:
+    """The registered sources: `names` that can be asked, and those that are left out, and why."""
+
+    names: list[str] = field(default_factory=list)
+    retired: list[str] = field(default_factory=list)
+    without_credentials: list[str] = field(default_factory=list)
+    unfinished: list[str] = field(default_factory=list)
+    broken: list[BrokenSource] = field(default_factory=list)
+
+
+def askable(settings: Settings, *, simulated: bool) -> Askable:
+    """Return which sources can be asked: not broken, not retired, with their credentials; a simulation takes any."""
+    found = Askable()
+    for name in registered():
+        try:
+            source = load(name)
+        except BrokenSource as error:
+            found.broken.append(error)
+            continue
+        bare = not simulated and missing(name, source, settings)
+        able = found.names if source.is_finished else found.unfinished
+        (found.retired if source.retired else found.without_credentials if bare else able).append(name)
+    return found
 
 
 def missing(name: str, source: Source, settings: Settings) -> list[str]:

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
-from harvester.errors import BadTarget
+from harvester.errors import BadTarget, ResolveError
 from harvester.resolve import SESAME_URL, SIMBAD_URL, resolve
 from harvester.session import Client, Service, Session
 from harvester.source import Pace
@@ -19,6 +20,31 @@ NAME_SERVICES = {"sesame": SESAME_URL, "simbad": SIMBAD_URL}
 NAME_PACE = Pace(per_second=5, at_once=2)
 NEAR, FAR = 1.0, 60.0
 """Arcseconds: farther than the first, stored photometry may be another star's; farther than the second, an alias is a mistake."""
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """What somebody wanted, and the target that it is: None with the `error` that says why. `moved`: by how many arcseconds it went just now."""
+
+    wanted: Target | str
+    target: Target | None
+    moved: float = 0.0
+    error: ResolveError | None = None
+
+
+def find_targets(wanted: Iterable[Target | str], store: Store, client: Client, settings: Settings) -> Iterator[Found]:
+    """Yield the target, followed by the store from now on, of each position or name; a name that cannot be found stops none of the others.
+
+    Raises BadTarget (see `resolve_target`).
+    """
+    for item in wanted:
+        before = store.target(item.name) if isinstance(item, Target) else None
+        try:
+            target = resolve_target(item, store, client, settings)
+        except ResolveError as error:
+            yield Found(item, None, error=error)
+        else:
+            yield Found(item, target, before.apart(target) if before else 0.0)
 
 
 def name_session(name: str, client: Client, settings: Settings) -> Session:

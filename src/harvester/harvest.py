@@ -32,8 +32,8 @@ if TYPE_CHECKING:
     from harvester.store import Store
 
 __all__ = [
-    "Outcome", "Plan", "Stop", "Task", "again", "base_urls", "bug", "carry_out", "due", "first_of_each", "first_requests", "plan", "run", "stored",
-    "visits",
+    "Outcome", "Plan", "Stop", "Task", "again", "base_urls", "bug", "carry_out", "due", "first_of_each", "first_requests", "plan", "run", "simulated",
+    "stored", "visits",
 ]  # fmt: skip
 
 log = logging.getLogger(__name__)
@@ -114,6 +114,15 @@ def base_urls() -> dict[str, str]:
         except BrokenSource:
             log.debug("broken source %s left out", name)
     return places
+
+
+def simulated(settings: Settings, emulator_url: str) -> Settings:
+    """Return settings with which the emulator answers in place of every source and name service."""
+    services = {
+        name: replace(settings.service(name), base_url=f"{emulator_url}/{url.partition('://')[2]}", at_once=8, per_second=1000.0)
+        for name, url in base_urls().items()
+    }
+    return replace(settings, services={**settings.services, **services})
 
 
 def stored(outcome: Outcome, counts: Counts) -> Outcome:

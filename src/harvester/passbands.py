@@ -31,7 +31,8 @@ class Passband:
     """One physical band of one survey.
 
     `zeropoint_jy` is the flux density of magnitude 0 (Jy), None where magnitudes cannot become fluxes; the system `other` is
-    neither AB nor Vega. Wavelengths and the full width at half maximum are in nm, None where nobody knows them. `colour` (hex)
+    neither AB nor Vega. `vega_zeropoint_jy` is that of magnitude 0 in Vega for a passband in AB. `error_floor_mag` is a systematic error
+    that the survey's own errors leave out. Wavelengths and the full width at half maximum are in nm, None where nobody knows them. `colour` (hex)
     and `marker` (matplotlib's letter) are the survey's custom in pictures. `reference` names papers and pages; `note` says what
     a user of the magnitudes should know, `unsettled` what is still open about the numbers given here.
     """
@@ -42,6 +43,8 @@ class Passband:
     colour: str
     marker: str
     zeropoint_jy: float | None = None
+    vega_zeropoint_jy: float | None = None
+    error_floor_mag: float | None = None
     pivot_nm: float | None = None
     effective_nm: float | None = None
     fwhm_nm: float | None = None

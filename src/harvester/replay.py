@@ -14,12 +14,13 @@ from typing import TYPE_CHECKING, Any
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from harvester import __version__
+from harvester import __version__, own
 from harvester.delivery import Delivery, Share, deliver
 from harvester.errors import HarvesterError, SourceError
 from harvester.harvest import Outcome, bug, stored
 from harvester.payload import Payload
-from harvester.source import Source, find, load, package
+from harvester.saved import source_of, version_of
+from harvester.source import Source, load
 from harvester.store.archive import Answer, Chain, Chosen
 from harvester.store.visit import Visit
 from harvester.target import Target
@@ -74,7 +75,8 @@ class Reader:
         """Return what an answer holds by today's code, None when one of its payloads was pruned. Raises SourceError, UnknownSource."""
         key = answer.run_id, source_name, answer.payload_ids
         if self._last[0] != key:
-            source, payloads = load(source_name), self.store.archive.recorded(answer, source_name)
+            payloads = self.store.archive.recorded(answer, source_name)
+            source = source_of(payloads[0]) if payloads and source_name == own.NAME else load(source_name)
             self._last = key, None if payloads is None else _normalised(source, payloads, source_name)
         return self._last[1]
 
@@ -144,7 +146,7 @@ def _visit(chain: Chain, gathered: _Gathered, target: Target) -> tuple[Visit, Ou
         ids = {survey: tuple(words) for survey, words in gathered.object_ids.items()}
         read: dict[str, Any] = {"rows": rows, "quarantine": rejected, "payloads": gathered.payloads}
         read |= {"object_ids": ids.pop(gathered.survey, ()), "also_ids": ids}
-        visit = replace(visit, outcome="unchanged", source_version=package(find(chain.source)), **read)
+        visit = replace(visit, outcome="unchanged", source_version=version_of(chain.source), **read)
     else:
         error = gathered.unreadable[0] if gathered.unreadable else None
         kind = error.kind if isinstance(error, SourceError) else "unknown source" if error else PRUNED

@@ -1,12 +1,13 @@
-"""Files that somebody saved of a service, some of which is gone: read as if the service had answered, and stored with the file as their payload.
+"""Files: what somebody saved of a service, some of which is gone, and photometry of the user's own; stored with the file as their payload.
 
-Each format is that of a source, whose `normalise` reads it. A file covers what it covers: it is stored as the answer for a window of time, so
-that nobody takes it for all that the survey has.
+What was saved is in the format of a source, whose `normalise` reads it as if the service had answered. What is the user's own is read by what is
+declared of it (see `harvester.own`). A file covers what it covers: it is stored as the answer for a window of time, so that nobody takes it
+for all that the survey has.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -15,12 +16,13 @@ from typing import TYPE_CHECKING
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from harvester import __version__
+from harvester import __version__, own
 from harvester.delivery import Delivery, Share, deliver
 from harvester.errors import UsageError
 from harvester.harvest import Outcome, stored
+from harvester.own import files
 from harvester.payload import Payload, SkyObject
-from harvester.source import find, load, package
+from harvester.source import Source, find, load, package
 from harvester.store.visit import Visit
 
 if TYPE_CHECKING:
@@ -45,15 +47,55 @@ FORMATS: Mapping[str, Format] = {
 }
 
 
+@dataclass(frozen=True, slots=True)
+class Said:
+    """What the user says of a file of his own: its format, the survey's label, the time system in words, what its filters mean, its unit of flux.
+
+    `time` may be empty for a format that tells it (AAVSO). `site` is an observatory of sites.toml; `start` says that times are those of the
+    start of exposures. `filters` are [WORD=]NAME[:KNOWN] (see `own.resolved`).
+    """
+
+    form: str
+    survey: str
+    time: str = ""
+    site: str | None = None
+    start: bool = False
+    filters: Sequence[str] = ()
+    flux_unit: str = "uJy"
+
+
+def read_own(path: str, said: Said, target: Target, kind: str) -> Payload:
+    """Return a file of the user's own as a payload, with what is declared of it. `kind` is the store's.
+
+    Raises UsageError for what does not fit together, Malformed for a file of another format.
+    """
+    survey = own.checked_label(said.survey)
+    params = {"format": said.form, "object": target.name, "time": said.time.strip().lower(), "flux_unit": said.flux_unit}
+    payload = replace(_read(path, own.NAME), params=params)
+    _check_kind(payload, kind)
+    time = _time(payload, said)
+    system = own.time_system(time, site=said.site, start=said.start)
+    names = files.objects(payload)
+    if len(names) > 1:
+        raise UsageError("the file holds several things.", f"Such as {', '.join(names[:3])}.", "Import a file for each.")
+    meaning, likes = own.resolved(files.filters(payload), said.filters)
+    declaration = own.Declaration(survey, system, likes)
+    return replace(payload, params=params | {"time": time, "filters": meaning, "declared": declaration.text()})
+
+
 def read_file(path: str, name: str) -> Payload:
     """Return a file as the payload of a format's source. Raises UsageError; the name of its folder is not kept."""
+    return _read(path, FORMATS[name].source)
+
+
+def _read(path: str, source: str) -> Payload:
     place = Path(path).expanduser()
     try:
         body = place.read_bytes()
     except OSError as error:
         raise UsageError(f"'{path}' cannot be read.", str(error.strerror)) from error
     now = datetime.now(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
-    return Payload(body, url=f"file:{place.name}", time=now, source=FORMATS[name].source)
+    return Payload(body, url=f"file:{place.name}", time=now, source=source)
 
 
 def store_file(store: Store, payload: Payload, target: Target, *, radius: float | None = None, command: str = "") -> Outcome:
@@ -62,7 +104,7 @@ def store_file(store: Store, payload: Payload, target: Target, *, radius: float 
     Things with positions have to lie within `radius` (arcsec; the source's own unless given); a thing without one is the target if it is alone
     in the file. Raises Malformed for a file of another format, UsageError for one that holds nothing of the target.
     """
-    source = load(payload.source)
+    source = source_of(payload)
     delivery = placed(deliver(source, [payload]), target)
     wide = radius or source.radius
     share = delivery.share(target, wide, windowed=False)
@@ -70,10 +112,41 @@ def store_file(store: Store, payload: Payload, target: Target, *, radius: float 
         known = ", ".join(sorted(set(delivery.rows["object_id"].to_pylist()))[:3]) or "nothing that can be read"
         raise UsageError(f"the file holds nothing within {wide:g} arcsec of '{target.name}'.", f"It holds {known}.")
     visit = _visit(payload.source, delivery, share.with_rejected(delivery.unclaimed([share])))
+    if payload.source == own.NAME:
+        declaration = own.declared(str(payload.params["declared"]))
+        store.own.declare(declaration.survey, declaration.merged)
     with store.run(command, __version__) as writer:
         counts = writer.visit(replace(visit, radius=wide))
     outcome = Outcome(target.name, payload.source, visit.outcome, "", visit.message, neighbours=share.neighbours, ambiguous=share.ambiguous)
     return stored(outcome, counts)
+
+
+def source_of(payload: Payload) -> Source:
+    """Return what reads a payload. Raises UnknownSource, BrokenSource."""
+    return own.of_payload(payload) if payload.source == own.NAME else load(payload.source)
+
+
+def version_of(source_name: str) -> str:
+    """Return name and version of the package that reads what a source sent. Raises UnknownSource."""
+    return f"harvester {__version__}" if source_name == own.NAME else package(find(source_name))
+
+
+def _check_kind(payload: Payload, kind: str) -> None:
+    told = files.kind(payload)
+    if told and told != kind:
+        raise UsageError(f"the file says that its data are {told}, and the store is {kind}.", "Simulated and measured data never mix.")
+    if not told and kind == "simulated":
+        raise UsageError("a file that does not say so is not simulated.", "Simulated and measured data never mix.", "Leave --emulate out.")
+
+
+def _time(payload: Payload, said: Said) -> str:
+    """Return the file's time system in words: what was said, which must be what the file says."""
+    told = files.aavso_time(payload) if said.form == "aavso" else ""
+    if not said.time and not told:
+        raise UsageError("in what time system is the file?", "It does not tell.", f"Say it: --time mjd_utc. {own.TIMES}")
+    if told and said.time and said.time.strip().lower() != told:
+        raise UsageError(f"the file says that its times are {told}, not {said.time}.")
+    return said.time.strip().lower() or told
 
 
 def placed(delivery: Delivery, target: Target) -> Delivery:
@@ -99,6 +172,6 @@ def _visit(source_name: str, delivery: Delivery, share: Share) -> Visit:
         made,
         object_ids=ids.pop(survey),
         also_ids=ids,
-        source_version=package(find(source_name)),
+        source_version=version_of(source_name),
         **(window or {"since": 0.0, "until": 0.0}),
     )

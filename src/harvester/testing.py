@@ -202,6 +202,7 @@ def test_the_source_declares_what_the_core_needs(source_name: str) -> None:
     assert source.batch >= 1
     assert source.takes <= {"cone", "ids", "names"}
     assert source.cite
+    assert source.acknowledgement
     assert list(inspect.signature(source.fetch).parameters) == list(inspect.signature(Source.fetch).parameters)[1:]
 
 

@@ -19,9 +19,11 @@ from harvester.errors import ExitStatus, HarvesterError, UsageError
 COMMANDS = {
     "fetch": ("harvester.cli.fetch", "Get photometry now, store it, say what was new."),
     "update": ("harvester.cli.update", "Ask about everything that is due; for cron."),
-    "import": ("harvester.cli.import_", "Store what was saved of a service."),
-    "export": ("harvester.cli.export", "Write light curves to a file: Parquet or CSV."),
+    "import": ("harvester.cli.import_", "Store photometry from a file: your own, or what was saved of a service."),
+    "export": ("harvester.cli.export", "Write light curves to a file, in the format of what reads it next."),
+    "cite": ("harvester.cli.cite", "Print what to cite: BibTeX and acknowledgements of exactly your data."),
     "plot": ("harvester.cli.plot", "Draw a light curve: picture or terminal."),
+    "digest": ("harvester.cli.digest", "What a night brought: a page to look at, or a mail."),
     "status": ("harvester.cli.status", "What ran last, what is due, what fails and since when."),
     "targets": ("harvester.cli.targets", "The targets that you follow: add, list, show, prefer, import, remove."),
     "sources": ("harvester.cli.sources", "The surveys that can be asked: list, show, check, new."),

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from harvester.cli import render
 from harvester.cli.options import App
 from harvester.cli.render import Row
-from harvester.errors import BadTargetFile, BrokenSource, ResolveError, UsageError
+from harvester.errors import BadTargetFile, UsageError
 from harvester.target import Target, parse_target, read_targets
 
 if TYPE_CHECKING:
@@ -20,6 +20,8 @@ if TYPE_CHECKING:
 
 
 ALL = "all"
+NEGLIGIBLE = 1e-6
+"""Arcseconds by which nobody moves a target: the rounding of a position in another writing."""
 
 
 def chosen_sources(app: App, names: Sequence[str]) -> list[str]:
@@ -41,26 +43,20 @@ def chosen_sources(app: App, names: Sequence[str]) -> list[str]:
 
 
 def _askable(app: App) -> list[str]:
-    """Return every source that is not broken, not retired, and has its credentials; a simulation takes any."""
-    from harvester.access import missing
-    from harvester.source import load, registered
+    """Return every source that can be asked; say which are left out."""
+    from harvester.access import askable
 
-    chosen, retired, rough, unknown = list[str](), list[str](), list[str](), list[str]()
-    for name in registered():
-        try:
-            source = load(name)
-        except BrokenSource as error:
-            render.problem("warning", error.lines())
-            continue
-        bare = not app.emulated and missing(name, source, app.settings)
-        (retired if source.retired else unknown if bare else chosen if source.is_finished else rough).append(name)
-    if unknown and not app.quiet:
-        render.say(f"Left out, without credentials: {', '.join(unknown)}. How to get them: harvest sources show --source NAME")
-    if retired and not app.quiet:
-        render.say(f"Left out, retired: {', '.join(retired)}.")
-    if rough and not app.quiet:
-        render.say(f"Left out, not finished: {', '.join(rough)}. Their files still say TODO.")
-    return chosen
+    found = askable(app.settings, simulated=app.emulated)
+    for error in found.broken:
+        render.problem("warning", error.lines())
+    if found.without_credentials and not app.quiet:
+        left_out = ", ".join(found.without_credentials)
+        render.say(f"Left out, without credentials: {left_out}. How to get them: harvest sources show --source NAME")
+    if found.retired and not app.quiet:
+        render.say(f"Left out, retired: {', '.join(found.retired)}.")
+    if found.unfinished and not app.quiet:
+        render.say(f"Left out, not finished: {', '.join(found.unfinished)}. Their files still say TODO.")
+    return found.names
 
 
 def read_wanted(texts: Sequence[str]) -> list[Target | str]:
@@ -94,27 +90,22 @@ def _text_of(path: str) -> str:
 
 def resolved(app: App, wanted: Sequence[Target | str], store: Store, client: Client) -> tuple[list[Target], list[Row]]:
     """Return targets with positions, and an object for each name that has none; what is wrong with it was said on standard error."""
-    from harvester.follow import resolve_target
+    from harvester.follow import find_targets
 
-    found: dict[str, Target] = {}
+    targets: dict[str, Target] = {}
     unknown: list[Row] = []
     with render.progress(len(wanted), "looking up", quiet=app.quiet or app.json) as step:
-        for item in wanted:
-            try:
-                before = store.target(item.name) if isinstance(item, Target) else None
-                target = resolve_target(item, store, client, app.settings)
-                found[target.name] = target
-                _say_move(app, before, target)
-            except ResolveError as error:
-                unknown.append({"target": str(item), "source": None, "outcome": "failed", "error": error.kind, "message": str(error)})
+        for found in find_targets(wanted, store, client, app.settings):
+            name = found.wanted if isinstance(found.wanted, str) else found.wanted.name
+            if found.target:
+                targets[found.target.name] = found.target
+            if found.moved > NEGLIGIBLE and not app.quiet:
+                render.say(f"moved {name} by {found.moved:.3g} arcsec")
+            if error := found.error:
+                unknown.append({"target": name, "source": None, "outcome": "failed", "error": error.kind, "message": str(error)})
                 render.problem("error", error.lines())
-            step(str(item if isinstance(item, str) else item.name))
-    return list(found.values()), unknown
-
-
-def _say_move(app: App, before: Target | None, after: Target) -> None:
-    if before and before.apart(after) > 0 and not app.quiet:
-        render.say(f"moved {after.name} by {before.apart(after):.3g} arcsec")
+            step(name)
+    return list(targets.values()), unknown
 
 
 def selection(store: Store, targets: Sequence[str], sources: Sequence[str], filters: Sequence[str]) -> dict[str, Any]:

@@ -9,10 +9,9 @@ import click
 from harvester.cli import render
 from harvester.cli.choice import selection, stored_target
 from harvester.cli.options import JD_OF_MJD, App, as_mjd, define
-from harvester.errors import BrokenSource, UnknownSource
 
 if TYPE_CHECKING:
-    from harvester.source import Source
+    from harvester.store import Store
 
 QUALITIES = ("good", "suspect", "bad")
 SECONDS_PER_DAY = 86_400
@@ -31,7 +30,7 @@ def command(app: App, /, target: str, name: str, near: float) -> None:
     store = app.store()
     selection(store, (), (), (name,))
     told = store.past.explained(stored_target(store, target).name, name, near + JD_OF_MJD)
-    told |= {"cuts": _cuts(told["point"]), "time": _time(told["point"])}
+    told |= {"cuts": _cuts(told["point"]), "time": _time(told["point"], store)}
     if app.json:
         render.objects([told])
     else:
@@ -42,27 +41,18 @@ def _cuts(point: dict[str, Any]) -> dict[str, Any]:
     return {"quality": point["quality"], "means": QUALITIES[point["quality"]], "flags": point["flags"]}
 
 
-def _time(point: dict[str, Any]) -> dict[str, Any]:
+def _time(point: dict[str, Any], store: Store) -> dict[str, Any]:
     """Return how the survey's time became BJD_TDB; without the system where its source is not installed any more."""
-    source = _source(point["source"])
-    known = {"time": point["time"], "bjd_tdb": point["bjd_tdb"], "exptime": point["exptime"]}
-    if source is None:
-        return known | {"system": None, "difference_s": None}
+    from harvester.light_curves import knowledge
     from harvester.schema import parts
 
-    system = source.systems().get(parts(point["filter"])[1], source.time_system)
+    system = knowledge(store, [point["target"]]).time_system(point["source"], parts(point["filter"])[1])
+    known = {"time": point["time"], "bjd_tdb": point["bjd_tdb"], "exptime": point["exptime"]}
+    if system is None:
+        return known | {"system": None, "difference_s": None}
     middle = (point["exptime"] or 0.0) / 2 if system.stamp == "start" else 0.0
     difference = point["bjd_tdb"] and (point["bjd_tdb"] - point["time"] - system.jd_offset) * SECONDS_PER_DAY
     return known | {"system": system.describe(), "to_middle_s": middle, "difference_s": difference}
-
-
-def _source(name: str) -> Source | None:
-    from harvester.source import load
-
-    try:
-        return load(name)
-    except (BrokenSource, UnknownSource):
-        return None
 
 
 def _of_the_point(told: dict[str, Any]) -> list[tuple[str, Any]]:

@@ -8,7 +8,7 @@ import re
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from functools import cached_property, wraps
 from pathlib import Path
@@ -63,7 +63,11 @@ class App:
         _hide_secrets(settings)
         for doubt in (*settings.doubts, *_unknown_services(settings)):
             problem("warning", doubt)
-        return self._pointed_at_emulator(settings) if self.emulated else settings
+        if not self.emulated:
+            return settings
+        from harvester.harvest import simulated
+
+        return simulated(settings, self.emulator.url)
 
     def store(self, *, create: bool = False, insist: bool = False) -> Store:
         """Open the store. `create`: make it if it is not there; with it or with `insist` its kind (real or simulated) must be this command's."""
@@ -111,15 +115,6 @@ class App:
         self.opened.close()
         for log in self.logs.values():
             log.close()
-
-    def _pointed_at_emulator(self, settings: Settings) -> Settings:
-        from harvester.harvest import base_urls
-
-        services = {
-            name: replace(settings.service(name), base_url=f"{self.emulator.url}/{url.partition('://')[2]}", at_once=8, per_second=1000.0)
-            for name, url in base_urls().items()
-        }
-        return replace(settings, services={**settings.services, **services})
 
 
 def _hide_secrets(settings: Settings) -> None:

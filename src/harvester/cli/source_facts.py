@@ -54,6 +54,7 @@ def facts(name: str, own: ServiceSettings | None, *, as_json: bool = False) -> F
         ("passbands", bands),
         *([] if as_json or not (notes := _notes(source)) else [("of them", notes)]),
         *([] if "error" in said.get("magnitude", "") and "errors" not in said else [("errors", said.get("errors", DERIVED))]),
+        *([("error floor", floors)] if (floors := _floors(source)) else []),
         ("quality", said.get("quality", "not told")),
         ("limits", source.limits or "none"),
         *((word, said[word]) for word in said if word not in KNOWN),
@@ -63,6 +64,12 @@ def facts(name: str, own: ServiceSettings | None, *, as_json: bool = False) -> F
         ("acknowledge", source.acknowledgement or ("" if as_json else "nothing in particular")),
         *([("retired", f"use {source.retired}")] if source.retired else []),
     ]
+
+
+def _floors(source: Source) -> list[str]:
+    """Return the documented error floors of a source's filters; what `export --error-floor survey` adds."""
+    bands = [(label(name, survey), band) for survey in source.systems() for name, band in source.bands(survey).items()]
+    return [f"{name} {band.error_floor_mag:g} mag (only on request)" for name, band in bands if band.error_floor_mag]
 
 
 KNOWN = {"release", "manual", "time", "magnitude", "errors", "quality", "cite"}

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -13,7 +14,7 @@ from harvester.cli.choice import chosen_sources, read_wanted
 from harvester.cli.options import MJD_OF_UNIX, App, define, source_option, target_option
 from harvester.cli.outcomes import BY_SOURCE, Tally, show
 from harvester.cli.stopping import finished, heard, max_time_option
-from harvester.errors import ExitStatus, UsageError
+from harvester.errors import ExitStatus, HarvesterError, UsageError
 
 if TYPE_CHECKING:
     from harvester.harvest import Outcome, Plan, Task
@@ -28,8 +29,19 @@ NAMES_SHOWN = 3
 @target_option(help="Only these targets of the store: name, file with one a line, or - for standard input.")
 @max_time_option
 @click.option("--wait", is_flag=True, help="Wait while another update of this store is at work.  [default: leave the work to it]")
+@click.option("--digest", "folder", metavar="DIR", help="Write the day's digest there: YYYY-MM-DD.html, latest.html and index.html.")
 @click.option("-n", "--dry-run", is_flag=True, help="Print what is due and the first requests, send none, store nothing.")
-def command(app: App, /, sources: Sequence[str], targets: Sequence[str], max_time: float | None, wait: bool, dry_run: bool) -> int:
+def command(
+    app: App,
+    /,
+    sources: Sequence[str],
+    targets: Sequence[str],
+    max_time: float | None,
+    folder: str | None,
+    *,
+    wait: bool,
+    dry_run: bool,
+) -> int:
     """Ask about everything that is due: for cron, or whenever you like.
 
     A source is asked again after its own cadence, a fixed release once. What failed is tried again, what was put off comes first. With -q it is
@@ -37,7 +49,7 @@ def command(app: App, /, sources: Sequence[str], targets: Sequence[str], max_tim
 
     \b
     harvest update
-    harvest update -q --max-time 6h
+    harvest update -q --max-time 6h --digest ~/public_html/digests
     harvest update -n
     """  # noqa: D301 - \b is click's
     from harvester.harvest import due
@@ -46,13 +58,37 @@ def command(app: App, /, sources: Sequence[str], targets: Sequence[str], max_tim
     chosen = _followed(store, targets) if targets else None
     if dry_run:
         return _rehearse(app, store, due(store, names, app.settings, targets=chosen))
+    if folder:
+        _ready(folder)
     with store.alone(wait=wait) as mine:
         if not mine:
             if not app.quiet:
                 render.say("Another update is at work on this store; it does what is due. To wait for it: harvest update --wait")
             return ExitStatus.DONE
         plan = due(store, names, app.settings, targets=chosen)
-        return _updated(app, store, plan, max_time) if plan.targets else _nothing(app, store, plan)
+        status = _updated(app, store, plan, max_time) if plan.targets else _nothing(app, store, plan)
+        return _digested(app, store, folder, status) if folder else status
+
+
+def _ready(folder: str) -> None:
+    """See that a digest can be written, before anyone is asked. Raises ExportError."""
+    from harvester.digest.folder import ready
+
+    ready(Path(folder).expanduser())
+
+
+def _digested(app: App, store: Store, folder: str, status: int) -> int:
+    """Write the digest of the day; the run is done and stored, whatever becomes of it. Return the exit status."""
+    from harvester.digest.folder import write_day
+
+    try:
+        page = write_day(store, Path(folder).expanduser())
+    except HarvesterError as error:
+        render.problem("error", error.lines())
+        return status or ExitStatus.PARTIAL
+    if not app.quiet:
+        render.say(f"Digest: {render.shortened(str(page))}")
+    return status
 
 
 def _followed(store: Store, texts: Sequence[str]) -> list[str]:

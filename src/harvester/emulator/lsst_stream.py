@@ -17,11 +17,11 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from harvester.emulator import almanac, chance
-from harvester.emulator.healpix import pixel_at
 from harvester.emulator.palomar import TURN_DEG, TWILIGHT_DEG
 from harvester.emulator.palomar import sun as sun_at
 from harvester.emulator.sky import Sky
 from harvester.emulator.stars import Star, famous, position, separation
+from harvester.healpix import pixel_at
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray

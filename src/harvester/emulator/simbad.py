@@ -14,8 +14,8 @@ from typing import TYPE_CHECKING, Any
 
 from harvester.emulator import names
 from harvester.emulator.adql import Column, Table
-from harvester.emulator.healpix import pixel_at
 from harvester.emulator.tap import Archive, Key
+from harvester.healpix import pixel_at
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence

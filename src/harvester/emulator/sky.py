@@ -20,9 +20,9 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from harvester.emulator import chance, names
-from harvester.emulator.healpix import centre_of, pixel_at
 from harvester.emulator.stars import LEVEL, Star, famous, magnitudes, position, separation
 from harvester.emulator.variability import offset
+from harvester.healpix import centre_of, pixel_at
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

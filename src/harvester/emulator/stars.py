@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from harvester.emulator.healpix import pixel_at
+from harvester.healpix import pixel_at
 
 if TYPE_CHECKING:
     from numpy.typing import ArrayLike, NDArray

@@ -15,11 +15,11 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from harvester.emulator import almanac, chance
-from harvester.emulator.healpix import centre_of, pixel_at
 from harvester.emulator.palomar import DEPTH, SITE, Exposures, exposures
 from harvester.emulator.sky import Sky
 from harvester.emulator.stars import Star, position, separation
 from harvester.emulator.ztf import FIELD_LEVEL, FILTERS, QUADRANT_LEVEL, TILINGS, objects
+from harvester.healpix import centre_of, pixel_at
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

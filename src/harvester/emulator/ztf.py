@@ -19,10 +19,10 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from harvester.emulator import almanac
-from harvester.emulator.healpix import centre_of, pixel_at
 from harvester.emulator.palomar import MJD_DIGITS, SITE, Exposures, exposures
 from harvester.emulator.sky import Sky
 from harvester.emulator.stars import LEVEL, Star, famous, position, separation
+from harvester.healpix import centre_of, pixel_at
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -17,11 +17,11 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from harvester.emulator import almanac
-from harvester.emulator.healpix import centre_of, pixel_at
 from harvester.emulator.palomar import SITE, Exposures, exposures
 from harvester.emulator.sky import Sky
 from harvester.emulator.stars import Star, famous, position, separation
 from harvester.emulator.ztf import FIELD_LEVEL, FILTERS, SOUTHERNMOST
+from harvester.healpix import centre_of, pixel_at
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray

@@ -1,59 +1,90 @@
 """Exports: a table of formats, each a small module, all streaming; a failed export leaves no half file.
 
-A format is a function `write(batches, stream, about) -> points`; `about` says what the data are: store kind, software, time scale.
+A format's module has `write(content, stream) -> points`, or `write_folder(content, folder) -> points` where it makes several files. What a
+format cannot hold it says: as a warning where points stay out, as an error where the file would mislead.
 """
 
 from __future__ import annotations
 
-import contextlib
 import importlib
-import os
-import sys
-import tempfile
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
 from pathlib import Path
-from typing import IO, Protocol, cast
+from types import ModuleType
 
 import pyarrow as pa
 
+from harvester.derive import TIMES, Known
 from harvester.errors import ExportError, UsageError
+from harvester.export.columns import with_metadata
+from harvester.export.content import Content, LeftOut
+from harvester.export.place import new_folder, opened
 
-FORMATS = {
-    "parquet": ("harvester.export.parquet", (".parquet", ".pq")),
-    "csv": ("harvester.export.csv", (".csv",)),
-}
-"""Name: the module, and the suffixes that choose it."""
-UNITS = {
-    "time": "d",
-    "bjd_tdb": "d",
-    "mag": "mag",
-    "mag_err": "mag",
-    "flux": "uJy",
-    "flux_err": "uJy",
-    "limiting_mag": "mag",
-    "ra": "deg",
-    "dec": "deg",
-    "exptime": "s",
-}
+__all__ = ["FORMATS", "Content", "Format", "LeftOut", "export", "format_of", "time_of", "with_metadata"]
 
 
-class Writer(Protocol):
-    """What a format's module has."""
+@dataclass(frozen=True, slots=True)
+class Format:
+    """A format: its module, the suffixes that choose it, what it is for, which times it can hold (the first is the default), and limits.
 
-    def write(self, schema: pa.Schema, batches: Iterable[pa.RecordBatch], stream: IO[bytes]) -> int:
-        """Write all batches to an open binary stream; return the number of points."""
-
-
-def export(schema: pa.Schema, batches: Iterable[pa.RecordBatch], output: str, *, form: str | None, about: Mapping[str, str]) -> int:
-    """Write a light curve to a file, or to standard output for "-", and return the number of points.
-
-    `about` becomes the file's metadata. Raises UsageError for an unknown format, ExportError when the file cannot be written.
+    `one_target`: it has no place for the target's name. `folder`: it makes several files.
     """
-    writer = cast("Writer", importlib.import_module(FORMATS[format_of(output, form)][0]))
+
+    module: str
+    suffixes: tuple[str, ...]
+    holds: str
+    times: tuple[str, ...] = TIMES
+    one_target: bool = False
+    folder: bool = False
+    fixed_flux: bool = False
+    """Whether the format itself says in what unit fluxes are, or has none."""
+
+
+BARYCENTRIC, CIVIL = ("bjd_tdb", "survey"), ("mjd",)
+FORMATS = {
+    "parquet": Format("parquet", (".parquet", ".pq"), "everything, one file: pandas, polars, DuckDB"),
+    "dataset": Format("dataset", (), "everything, a folder of Parquet by target or HEALPix cell (--partition)", folder=True),
+    "nested": Format("nested", (), "everything, Parquet with a row per target: nested-pandas, LSDB"),
+    "csv": Format("csv", (".csv",), "everything, comma-separated"),
+    "ecsv": Format("ecsv", (".ecsv",), "everything, CSV with units: astropy"),
+    "votable": Format("votable", (".vot", ".votable", ".xml"), "everything, with UCDs and time systems: TOPCAT, astropy"),
+    "fits": Format("fits", (".fits", ".fit"), "everything, a binary table"),
+    "jsonl": Format("jsonl", (".jsonl", ".ndjson"), "everything, a JSON object a line"),
+    "aavso": Format("aavso", (), "magnitudes and limits, AAVSO Extended", CIVIL, fixed_flux=True),
+    "bhtom": Format("bhtom", (), "magnitudes and limits, as BHTOM's photometry CSV", CIVIL, one_target=True, fixed_flux=True),
+    "tom": Format("tom", (), "magnitudes and limits, CSV for a TOM Toolkit", CIVIL, one_target=True, fixed_flux=True),
+    "sncosmo": Format("sncosmo", (), "fluxes, table for sncosmo", TIMES, one_target=True, fixed_flux=True),
+    "snana": Format("snana", (), "fluxes, text for SNANA", CIVIL, one_target=True, fixed_flux=True),
+    "pylima": Format("pylima", (), "magnitudes, a file per filter: time mag err", BARYCENTRIC, folder=True, fixed_flux=True),
+    "rtmodel": Format("rtmodel", (), "magnitudes, a file per filter: mag err time-2450000", BARYCENTRIC, folder=True, fixed_flux=True),
+}
+
+
+def export(
+    schema: pa.Schema,
+    batches: Iterable[pa.RecordBatch],
+    output: str,
+    *,
+    form: str | None,
+    about: Mapping[str, str],
+    known: Known | None = None,
+    time: str | None = None,
+    options: Mapping[str, str] | None = None,
+) -> int:
+    """Write light curves to a file or folder, or to standard output for "-", and return the number of points.
+
+    `about` becomes the file's metadata; `known` tells of targets and filters what some formats say of them; `time` is the column that is the
+    file's time; `options` are a format's own. Batches come target by target. Raises UsageError for an unknown format and for what the format
+    cannot hold, ExportError when the file cannot be written. Warns LeftOut of points that stay out.
+    """
+    name = format_of(output, form)
     described = with_metadata(schema, about)
+    rows = (batch.cast(described) for batch in batches)
+    content = Content(described, rows, name, about, known or Known(), time_of(name, time), options or {})
+    if FORMATS[name].one_target:
+        content = content.of_one_target()
     try:
-        with _opened(output) as stream:
-            return writer.write(described, (batch.cast(described) for batch in batches), stream)
+        return _written(content, importlib.import_module(f"harvester.export.{FORMATS[name].module}"), output)
     except BrokenPipeError:
         raise
     except OSError as error:
@@ -67,45 +98,30 @@ def format_of(output: str, form: str | None) -> str:
     if form in FORMATS:
         return form
     suffix = ".csv" if output == "-" else Path(output).suffix.lower()
-    found = next((name for name, (_, suffixes) in FORMATS.items() if suffix in suffixes), None)
+    found = next((name for name, known in FORMATS.items() if suffix in known.suffixes), None)
     if form or not found:
         what = f"no format named '{form}'." if form else f"'{output}' tells no format."
         raise UsageError(what, hint=f"Formats: {', '.join(FORMATS)}.  By suffix, or with --format NAME.")
     return found
 
 
-def with_metadata(schema: pa.Schema, about: Mapping[str, str]) -> pa.Schema:
-    """Return the schema with what the file says of itself: units and meaning per column, and `about`."""
-    fields = [field.with_metadata({"unit": UNITS[field.name]} if field.name in UNITS else {}) for field in schema]
-    said = {
-        "time_scale:bjd_tdb": "BJD, TDB at the solar system barycentre",
-        "time_scale:time": "the survey's own; see harvest sources show",
-        **about,
-    }
-    return pa.schema(fields, {key: value for key, value in said.items() if value})
+def time_of(form: str, time: str | None) -> str:
+    """Return the time of a format's file: what was asked for, or the format's own. Raises UsageError for one that it cannot hold."""
+    possible = FORMATS[form].times
+    if time and time not in possible:
+        raise UsageError(
+            f"{form} cannot hold the time '{time}'.", "Its readers would take it for another.", f"It holds: {', '.join(possible)}."
+        )
+    return time or possible[0]
 
 
-@contextlib.contextmanager
-def _opened(output: str) -> Iterator[IO[bytes]]:
-    """Open standard output, or a file that takes its name only when it is whole."""
-    if output == "-":
-        yield sys.stdout.buffer
-        sys.stdout.buffer.flush()
-        return
-    path = Path(output).expanduser()
-    with tempfile.NamedTemporaryFile(dir=path.parent, prefix=f".{path.name}.", delete=False) as stream:
-        try:
-            yield cast("IO[bytes]", stream)
-            stream.flush()
-            os.fsync(stream.fileno())
-        except BaseException:
-            Path(stream.name).unlink()
-            raise
-    Path(stream.name).chmod(0o666 & ~_umask())
-    Path(stream.name).replace(path)
-
-
-def _umask() -> int:
-    mask = os.umask(0)
-    os.umask(mask)
-    return mask
+def _written(content: Content, writer: ModuleType, output: str) -> int:
+    if not FORMATS[content.form].folder:
+        with opened(output) as stream:
+            points = writer.write(content, stream)
+    elif output == "-":
+        raise UsageError(f"{content.form} is several files, and standard output is one.", hint="Name a folder: -o FOLDER")
+    else:
+        with new_folder(output, content.about) as folder:
+            points = writer.write_folder(content, folder)
+    return int(points)

@@ -2,22 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from typing import IO
 
 import pyarrow as pa
 import pyarrow.csv as pa_csv
 
+from harvester.export.content import Content
+
 KIND = "data"
 OPTIONS = pa_csv.WriteOptions(quoting_style="needed")
 
 
-def write(schema: pa.Schema, batches: Iterable[pa.RecordBatch], stream: IO[bytes]) -> int:
+def write(content: Content, stream: IO[bytes]) -> int:
     """Write one CSV; return the number of points."""
     points = 0
-    kind = (schema.metadata or {}).get(KIND.encode(), b"").decode()
-    with pa_csv.CSVWriter(stream, schema.append(pa.field(KIND, pa.string())), write_options=OPTIONS) as writer:
-        for batch in batches:
+    kind = content.about.get(KIND, "")
+    with pa_csv.CSVWriter(stream, content.schema.append(pa.field(KIND, pa.string())), write_options=OPTIONS) as writer:
+        for batch in content.batches:
             writer.write_batch(batch.append_column(KIND, pa.repeat(kind, batch.num_rows)))
             points += batch.num_rows
     return points

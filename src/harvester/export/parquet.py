@@ -2,24 +2,30 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from typing import IO
+from typing import IO, Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from harvester.export.content import Content
+
 UNIQUE = ("observation_id",)
 
 
-def write(schema: pa.Schema, batches: Iterable[pa.RecordBatch], stream: IO[bytes]) -> int:
-    """Write one Parquet file, a row group per batch; return the number of points.
+def write(content: Content, stream: IO[bytes]) -> int:
+    """Write one Parquet file, a row group per batch; return the number of points."""
+    points = 0
+    with writer_of(stream, content.schema) as writer:
+        for batch in content.batches:
+            writer.write_batch(batch)
+            points += batch.num_rows
+    return points
+
+
+def writer_of(place: Any, schema: pa.Schema) -> pq.ParquetWriter:
+    """Open a file or stream for batches of a schema.
 
     Only text that repeats is written as a dictionary: looking for repeats among measured numbers doubles the time and enlarges the file.
     """
     repeated = [field.name for field in schema if pa.types.is_string(field.type) and field.name not in UNIQUE]
-    points = 0
-    with pq.ParquetWriter(stream, schema, compression="zstd", use_dictionary=repeated or False) as writer:
-        for batch in batches:
-            writer.write_batch(batch)
-            points += batch.num_rows
-    return points
+    return pq.ParquetWriter(place, schema, compression="zstd", use_dictionary=repeated or False)

@@ -1,1 +1,1 @@
-"""Pictures of a light curve: `figure` makes files with matplotlib, `terminal` makes lines of text; both draw what `series` reads."""
+"""Pictures of a light curve: what `series` reads and `picture` arranges, drawn by `figure` (matplotlib), `page` (HTML), `terminal` and `small`."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -15,6 +15,8 @@ from harvester.passbands import Passband, passbands
 from harvester.schema import BAD, GOOD
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from numpy.typing import NDArray
 
     Floats = NDArray[np.float64]
@@ -26,8 +28,9 @@ class Series:
     """The points of one filter that can be drawn, in time order; all arrays have one element per point.
 
     `bjd_tdb` is the full Julian date (days); `value` and `error` are magnitudes or uJy, `error` NaN where there is none; `limit`
-    marks upper limits, whose `value` is that of the limit, and `doubtful` points of a quality below good. `passband` is None for an
-    unknown filter.
+    marks upper limits, whose `value` is that of the limit, `doubtful` points of a quality below good, `bad` the worst of these, and
+    `revised` points of which the store has an older version. `row` is each point's row in the light curve. `passband` is None for an unknown
+    filter.
     """
 
     filter: str
@@ -37,6 +40,9 @@ class Series:
     error: Floats
     limit: Truths
     doubtful: Truths
+    bad: Truths
+    revised: Truths
+    row: NDArray[np.intp]
 
     @property
     def survey(self) -> str:
@@ -62,6 +68,18 @@ class Series:
         words = [f"{detections}"] if detections else []
         return " + ".join([*words, f"{limits} limit{'s' if limits > 1 else ''}"] if limits else words)
 
+    def take(self, which: NDArray[np.intp] | Truths) -> Series:
+        """Return some of the points, in the order given."""
+        points = {name: getattr(self, name)[which] for name in PER_POINT}
+        return replace(self, **points)
+
+
+PER_POINT = ("bjd_tdb", "value", "error", "limit", "doubtful", "bad", "revised", "row")
+LIMITS_BEYOND, LEAST_BEYOND = 0.5, 0.12
+"""How far limits widen a picture to either side, in units of the range of what was detected, and at least in units of the value itself."""
+REVISIONS = "revisions"
+"""A column that a light curve may have besides those of the schema: how many older versions of the point the store has."""
+
 
 @dataclass(frozen=True, slots=True)
 class Sketch:
@@ -83,22 +101,24 @@ class Sketch:
 
     @property
     def range(self) -> tuple[float, float]:
-        """Least and greatest value with its error bar; a bar far longer than usual (3 medians) does not count in full."""
-        low, high = zip(*(_reach(one) for one in self.series), strict=True)
-        return min(low), max(high)
+        """What a picture of these series has room for (see `room`)."""
+        return room(self.series)
 
 
 def sketch(light_curve: pa.Table, *, flux: bool = False, worst_quality: int = BAD) -> Sketch:
-    """Read what can be drawn from a stored light curve (the columns of `schema.SCHEMA`).
+    """Read what can be drawn from a stored light curve (the columns of `schema.SCHEMA`, and REVISIONS if it is known).
 
     A limit is drawn at its limiting magnitude; in flux (uJy) at its measured flux, as any other measurement, or where there is none
     at the flux of its limiting magnitude. Points worse than `worst_quality` are left out; points without a time or a value in the
     chosen unit are left out and counted. Raises ExportError where no point remains.
     """
     quality = pc.fill_null(pc.cast(light_curve["quality"], pa.int64()), GOOD)
-    rows = light_curve.filter(pc.less_equal(quality, worst_quality))
-    names, number = np.unique(rows["filter"].cast(pa.string()).to_numpy(zero_copy_only=False).astype(str), return_inverse=True)
-    found = [_series(str(name), rows.filter(pa.array(number == index)), flux=flux) for index, name in enumerate(names)]
+    kept = np.flatnonzero(quality.to_numpy() <= worst_quality)
+    rows = light_curve if len(kept) == light_curve.num_rows else light_curve.take(kept)
+    coded = rows["filter"].cast(pa.string()).combine_chunks().dictionary_encode()
+    number = coded.indices.to_numpy()
+    found = [_series(name, rows, np.flatnonzero(number == index), flux=flux) for index, name in enumerate(coded.dictionary.to_pylist())]
+    found = [replace(one, row=kept[one.row]) for one in found]
     drawn = tuple(sorted((one for one in found if one.value.size), key=_place_in_legend))
     if not drawn:
         raise ExportError("there is nothing to draw.", _why_nothing(light_curve, rows, flux=flux), "What is stored: harvest status")
@@ -115,15 +135,16 @@ def split(name: str) -> tuple[str, str]:
     return passband, survey.removesuffix(")")
 
 
-def _series(name: str, rows: pa.Table, *, flux: bool) -> Series:
-    known = passbands(split(name)[1]).get(split(name)[0])
+def _series(name: str, table: pa.Table, here: NDArray[np.intp], *, flux: bool) -> Series:
+    known, rows = passbands(split(name)[1]).get(split(name)[0]), table.take(here)
     time = _floats(rows, "bjd_tdb")
     limit = np.asarray(pc.fill_null(rows["upper_limit"], False).to_numpy(), bool)
     value, error, limit = _fluxes(rows, limit, known) if flux else _magnitudes(rows, limit)
-    doubtful = np.asarray(pc.fill_null(rows["quality"], GOOD).to_numpy()) > GOOD
+    quality = np.asarray(pc.fill_null(rows["quality"], GOOD).to_numpy())
+    revised = rows[REVISIONS].to_numpy() > 0 if REVISIONS in rows.column_names else np.zeros(len(time), bool)
     order = np.argsort(time, kind="stable")
-    kept = order[(np.isfinite(time) & np.isfinite(value))[order]]
-    return Series(name, known, time[kept], value[kept], error[kept], limit[kept], doubtful[kept])
+    whole = Series(name, known, time, value, error, limit, quality > GOOD, quality >= BAD, revised, here)
+    return whole.take(order[(np.isfinite(time) & np.isfinite(value))[order]])
 
 
 def _magnitudes(rows: pa.Table, limit: Truths) -> tuple[Floats, Floats, Truths]:
@@ -141,6 +162,24 @@ def _fluxes(rows: pa.Table, limit: Truths, known: Passband | None) -> tuple[Floa
 
 def _floats(rows: pa.Table, name: str) -> Floats:
     return np.array(rows[name].cast(pa.float64()).to_numpy(), np.float64)
+
+
+def room(series: Sequence[Series]) -> tuple[float, float]:
+    """Return the least and greatest value that a picture must have room for.
+
+    That is every detection that is not bad, with its error bar, of which one far longer than usual (3 medians) does not count in full; limits make
+    it at most so much wider as LIMITS_BEYOND says. Bad points do not count unless there is nothing else.
+    """
+    usable = [one.take(~one.limit & ~one.bad) for one in series]
+    reaches = [_reach(one) for one in usable if one.value.size]
+    if not reaches:
+        values = np.concatenate([one.value for one in series])
+        return float(values.min()), float(values.max())
+    low, high = min(low for low, _ in reaches), max(high for _, high in reaches)
+    limits = np.concatenate([one.value[one.limit & ~one.bad] for one in series])
+    reach = max(LIMITS_BEYOND * (high - low), LEAST_BEYOND * abs(high))
+    beyond = np.clip(limits, low - reach, high + reach)
+    return min(low, float(beyond.min(initial=low))), max(high, float(beyond.max(initial=high)))
 
 
 def _reach(one: Series) -> tuple[float, float]:

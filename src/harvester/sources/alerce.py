@@ -50,7 +50,7 @@ class Alerce(Source):
     radius, cadence, timeout, pace = 1.5, 1.0, 90.0, Pace(per_second=2, at_once=2)
     example = Query.at(279.904766, -4.870888)  # ZTF18abcgqmz
     cite = ("2021AJ....161..242F", "2019PASP..131a8003M", "2019ApJ...873..111I")
-    acknowledgement = "We acknowledge the ALeRCE broker, and the surveys ZTF and Rubin LSST whose alerts it distributes."
+    acknowledgement = "This work has made use of the ALeRCE broker (Automatic Learning for the Rapid Classification of Events)."
 
     def fetch(self, query: Query, http: Http) -> Iterator[Payload]:
         yield from each_survey(LISTS, partial(of_survey, query, http))

@@ -38,7 +38,7 @@ class Antares(Source):
     time_system, also_serves = ZTF_TIME, {"LSST": ALSO["LSST"]}
     radius, cadence, timeout, pace, takes = 1.5, 1.0, 90.0, Pace(per_second=2, at_once=2), frozenset({"cone", "ids"})
     cite = ("2021AJ....161..107M", "2019PASP..131a8003M", "2019ApJ...873..111I")
-    acknowledgement = "We acknowledge ANTARES (NSF NOIRLab, University of Arizona), and the surveys ZTF and Rubin LSST."
+    acknowledgement = "This work has made use of the ANTARES broker (NSF NOIRLab, University of Arizona)."
 
     def fetch(self, query: Query, http: Http) -> Iterator[Payload]:
         loci = [name for name in (query.target.name, *query.target.aliases) if LOCUS.fullmatch(name)]

@@ -30,7 +30,6 @@ CAMERAS |= dict.fromkeys("bA bB bC bD bE bF bG bH bi bj bk bl bm bn bo bp bq br 
 UJY = {"V": "947.78", "g": "999.94"}  # of one mJy: magnitude 0 is 3836.32 Jy in the survey's flux of V, 3631 in that of g
 NO_MAG, LIMIT_SIGMA, OPTIONAL = 99.0, 5.0, ("filter", "quality", "image_id")
 GRADES = {"": "0", "G": "0", "U": "1", "B": "2"}  # v1 grades nothing
-# Columns as Sky Patrol v2 spells them, and its older client, its web pages, or v1.
 SPELLINGS = [of.split("|") for of in "jd|ut date,flux|flux(mjy),flux_err|flux error,mag,mag_err|mag error,limit,fwhm,camera|cam".split(",")]
 
 
@@ -38,6 +37,7 @@ class Asassn(Source):
     survey, limits, base_url, plain_http = "ASASSN", "5 sigma", "http://asassn-lb01.ifa.hawaii.edu:9006/", True
     time_system = TimeSystem("jd", "utc", "geocentre", sigma_s=135.0)
     radius, cadence, pace, example = 7.0, 1.0, Pace(per_second=1, at_once=1), Query.at(93.64191, -79.68402, 40.0)  # around VX Men
+    acknowledgement = "This work has made use of data from the All-Sky Automated Survey for Supernovae (ASAS-SN)."
     cite = ("2014ApJ...788...48S", "2017PASP..129j4502K", "2023arXiv230403791H")
 
     def fetch(self, query: Query, http: Http) -> Iterator[Payload]:

@@ -36,6 +36,9 @@ class Cpcs(Source):
     credentials = (Credential("hashtag={hashtag}", HOW, header="Cookie"),)
     example = Query.at(0.0, 0.0, name="Gaia19drz")  # asked by its name: the place is nobody's
     cite = ("2019CoSka..49..125Z",)
+    acknowledgement = (
+        "This work has made use of the Cambridge Photometric Calibration Server, and of the observers who sent their data to it."
+    )
 
     def fetch(self, query: Query, http: Http) -> Iterator[Payload]:
         target = query.target

@@ -56,7 +56,7 @@ class Fink(Source):
     radius, cadence, timeout, pace = 1.5, 1.0, 120.0, Pace(per_second=1, at_once=2)
     example = Query.at(304.348563, -13.384255)  # ZTF26aawdxet
     cite = ("2021MNRAS.501.3272M", "2019PASP..131a8003M", "2019ApJ...873..111I")
-    acknowledgement = "This work has made use of the Fink broker, and of the surveys ZTF and Rubin LSST whose alerts it distributes."
+    acknowledgement = "This work has made use of the Fink broker."
 
     def fetch(self, query: Query, http: Http) -> Iterator[Payload]:
         yield from each_survey(API, partial(of_survey, query, http))

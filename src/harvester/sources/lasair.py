@@ -42,7 +42,7 @@ class Lasair(Source):
     )
     example = Query.at(52.6833968, 30.5462915)  # ZTF18aaaduje
     cite = ("2019RNAAS...3...26S", "2019PASP..131a8003M")
-    acknowledgement = "We acknowledge the Lasair broker (UKRI: Edinburgh, Belfast, Oxford), and ZTF, whose alerts it distributes."
+    acknowledgement = "This work has made use of the Lasair broker (UKRI: Edinburgh, Belfast, Oxford)."
 
     def fetch(self, query: Query, http: Http) -> Iterator[Payload]:
         ra, dec, radius = around(query, self.survey)

@@ -36,7 +36,7 @@ class LasairLsst(Source):
     )
     example = Query.at(61.964865, -48.713235)  # 313761043604045880
     cite = ("2024RASTI...3..362W", "2019ApJ...873..111I")
-    acknowledgement = "We acknowledge the Lasair broker (UKRI: Edinburgh, Belfast, Oxford), and Rubin LSST, whose alerts it distributes."
+    acknowledgement = "This work has made use of the Lasair broker (UKRI: Edinburgh, Belfast, Oxford)."
 
     def fetch(self, query: Query, http: Http) -> Iterator[Payload]:
         ra, dec, radius = around(query, self.survey)

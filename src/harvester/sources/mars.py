@@ -30,6 +30,7 @@ class Mars(Source):
     cadence = None
     retired = "alerce, fink, lasair or antares, which serve the same alerts; saved files: harvest import --format mars"
     cite = ("2019PASP..131a8003M", "2019PASP..131a8001P")
+    acknowledgement = "This work has made use of MARS, the ZTF alerts broker of Las Cumbres Observatory."
 
     def fetch(self, query: Query, http: Http) -> Iterator[Payload]:
         raise Unreachable("mars: the service was switched off in March 2023.", hint=f"Use {self.retired}.")

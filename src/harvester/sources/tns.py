@@ -27,9 +27,8 @@ from harvester.source import Credential, Http, Pace, Query, Source, TimeSystem
 NAME = re.compile(r"(?:(?:SN|AT|TDE|CN|FRB|SLSN) ?)?((?:19|20)\d\d)([A-Za-z]{1,7})")
 BOT = "Add a bot to your account at https://www.wis-tns.org: its page tells its id, its name and its API key."
 MARKER = Credential('tns_marker{{"tns_id":{bot_id},"type":"bot","name":"{bot_name}"}}', BOT, header="User-Agent")
-# Families of filters, the number of the first and their letters in order; standard systems are of no survey but TNS itself.
 FAMILIES = "ZTF 110 gri,LSST 160 ugrizy,ATLAS 71 co,PS1 56 griz,PS1 26 w,GOTO 120 L,GAIA_ALERTS 75 G,TNS 20 ugriz,TNS 10 UBVRI".split(",")
-FILTERS = {int(first) + n: (family, x) for family, first, xs in map(str.split, FAMILIES) for n, x in enumerate(xs)}
+FILTERS = {int(first) + n: (family, x) for family, first, xs in map(str.split, FAMILIES) for n, x in enumerate(xs)}  # by TNS's number
 CAMERAS = "ZTF 196,GAIA_ALERTS 163,ASASSN 195,LSST 287 289,ATLAS 153 159 160 255 256 167 290,PS1 98 154 155 257,GOTO 218 264 265 266"
 SURVEYS = {int(camera): survey for survey, *cameras in map(str.split, CAMERAS.split(",")) for camera in cameras}
 SPELLED, UNITS = {"cyan": "c", "orange": "o"}, {"ABMag": ("AB", vega_from_ab), "VegaMag": ("Vega", ab_from_vega)}
@@ -42,6 +41,7 @@ class Tns(Source):
     own_passbands = tuple(replace(passbands(of)[x], survey="TNS") for of, xs in (("SDSS", "ugriz"), ("AAVSO", "UBVRI")) for x in xs)
     radius, cadence, pace, limits = 3.0, 1.0, Pace(per_second=0.5, at_once=1), "of unknown sigma"
     takes, cite, example = frozenset({"cone", "names"}), ("2021AAS...23742305G",), Query.at(244.991894, -1.174748, 3.0)  # 1999gy
+    acknowledgement = "This work has made use of the Transient Name Server (TNS), and of the reports of its users."
     credentials = (MARKER, Credential("{api_key}", BOT, field="api_key"))
 
     def fetch(self, query: Query, http: Http) -> Iterator[Payload]:

@@ -29,7 +29,9 @@ if TYPE_CHECKING:
     from harvester.store import jobs as _jobs
     from harvester.store import lock as _lock
     from harvester.store import names as _names
+    from harvester.store import news as _news
     from harvester.store import overview as _overview
+    from harvester.store import own as _own
     from harvester.store import read as _read
     from harvester.store import run as _run
     from harvester.store import runs as _runs
@@ -41,6 +43,8 @@ if TYPE_CHECKING:
     from harvester.store.copying import Copied, Report
     from harvester.store.history import Past, State
     from harvester.store.jobs import StoredJobs
+    from harvester.store.news import News
+    from harvester.store.own import Own
     from harvester.store.read import Cut
     from harvester.store.run import Run
     from harvester.store.timetable import Timetable
@@ -58,7 +62,7 @@ else:
             return getattr(import_module(self._name), name)
 
     _archive, _check, _copying, _history, _jobs = map(_Late, ("archive", "check", "copying", "history", "jobs"))
-    _lock, _names, _overview, _read, _run = map(_Late, ("lock", "names", "overview", "read", "run"))
+    _lock, _names, _news, _overview, _own, _read, _run = map(_Late, ("lock", "names", "news", "overview", "own", "read", "run"))
     _runs, _targets, _timetable, _upkeep = map(_Late, ("runs", "targets", "timetable", "upkeep"))
 
     def __getattr__(name: str) -> Any:
@@ -170,6 +174,11 @@ class Store:
         return _history.Past(self._database)
 
     @property
+    def news(self) -> News:
+        """What runs brought, and what they did not get."""
+        return _news.News(self._database)
+
+    @property
     def archive(self) -> Archive:
         """The payloads as they came, and the rows in quarantine."""
         return _archive.Archive(self._database)
@@ -197,6 +206,11 @@ class Store:
         with self._database.reading() as connection:
             number = _runs.number(connection, name)
             return _runs.one(connection, number), _runs.visits(connection, number)
+
+    @property
+    def own(self) -> Own:
+        """The surveys of the user's own photometry, and which sources and filters the points are of."""
+        return _own.Own(self._database)
 
     def watermarks(self, source_name: str) -> dict[str, float]:
         """Return the newest epoch (BJD_TDB, full Julian date) that a source delivered, by target name: where an update resumes."""

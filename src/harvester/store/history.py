@@ -20,6 +20,7 @@ from sqlalchemy import Connection, func, select
 
 from harvester.errors import StoreError, UsageError
 from harvester.store.archive import Answer, Chain, newest_answers
+from harvester.store.origins import origins
 from harvester.store.rows import fetch
 from harvester.store.tables import GIVEN, KEY, ROW, measurement, passband, payload, request, run, source, superseded, visit
 from harvester.store.targets import get, named
@@ -73,6 +74,13 @@ def newest_change(connection: Connection, at: State | None) -> str:
     """Return when the last visit of a state was stored (of today's for None), empty when there was none."""
     newest = select(func.max(visit.c.time))
     return connection.execute(newest if at is None else newest.where(_by_then(at))).scalar_one() or ""
+
+
+def newest_run(connection: Connection, at: State | None) -> int | None:
+    """Return the newest run that had stored something in a state (today's for None), None when none had."""
+    newest = select(func.max(visit.c.run_id))
+    found: int | None = connection.execute(newest if at is None else newest.where(_by_then(at))).scalar_one()
+    return found
 
 
 def rows_at(connection: Connection, target_id: int, at: State) -> pa.Table:
@@ -249,6 +257,11 @@ class Past:
         with self._database.reading() as connection:
             return newest_change(connection, at)
 
+    def newest_run(self, at: State | None = None) -> int | None:
+        """Return the newest run that had stored something in a state, or by today."""
+        with self._database.reading() as connection:
+            return newest_run(connection, at)
+
     def changes(self, before: State, after: State, names: Sequence[str] | None = None) -> Iterator[dict[str, Any]]:
         """Yield what differs between two states (see `changes`)."""
         with self._database.reading() as connection:
@@ -263,6 +276,11 @@ class Past:
         """Return the points that an answer would hold (see `covered`)."""
         with self._database.reading() as connection:
             return covered(connection, chain, before, object_ids)
+
+    def origins(self, name: str, light_curve: pa.Table) -> pa.Table:
+        """Return how each point of a light curve came (see `origins.origins`)."""
+        with self._database.reading() as connection:
+            return origins(connection, name, light_curve)
 
     def explained(self, name: str, label: str, bjd_tdb: float) -> dict[str, Any]:
         """Return where a point comes from (see `explained`)."""

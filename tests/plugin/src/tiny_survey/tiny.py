@@ -23,6 +23,7 @@ class Tiny(Source):
     base_url = "https://tiny.example/"
     time_system = TimeSystem("jd", "utc", "geocentre", sigma_s=2.0)
     cite = ("2020tiny.conf....1T",)
+    acknowledgement = "This work has made use of the Tiny survey."
     own_passbands = (
         Passband(survey="TINY", name="w", system="AB", colour="#333333", marker="o", zeropoint_jy=3630.7805),
         Passband(survey="TINY", name="b", system="AB", colour="#3333ff", marker="s", zeropoint_jy=3630.7805),
