@@ -6,7 +6,7 @@ READY := $(VENV)/.ready
 DEMO ?= demo
 JOBS ?= 2
 
-.PHONY: demo test quick check docs golden bench bench-large bench-engine wheel clean setup
+.PHONY: demo test quick check docs golden bench bench-large bench-engine bench-alerts wheel clean setup
 
 setup: $(READY)
 
@@ -50,6 +50,11 @@ bench-large: $(READY)  ## The same with 10^6 rows a round, and on a store of 10^
 bench-engine: $(READY)  ## Runs against the ideal and against the services' own clients, at 200 ms latency; the plan of 10^5 targets
 	$(BIN)/python tests/benchmarks/engine_bench.py
 	$(BIN)/python tests/benchmarks/plan_bench.py
+
+bench-alerts: $(READY)  ## Nights, streams and cross-matches against what stands under them (the last one wants scipy)
+	$(BIN)/python tests/benchmarks/archive_bench.py
+	$(BIN)/python tests/benchmarks/stream_bench.py
+	$(BIN)/python tests/benchmarks/xmatch_bench.py
 
 wheel: $(READY)
 	$(BIN)/python -m pip wheel --quiet --no-deps --no-build-isolation -w dist .

@@ -11,7 +11,13 @@ settings.register_profile("ci", derandomize=True)  # a landing is no place for l
 if os.environ.get("CI"):
     settings.load_profile("ci")
 
-pytest_plugins = ["stores", "emulated"]
+
+def pytest_collection_modifyitems(items):
+    """Begin with the slow tests: at the end of a run they would keep one worker busy and the others waiting."""
+    items.sort(key=lambda item: item.get_closest_marker("slow") is None)
+
+
+pytest_plugins = ["stores", "emulated", "asking"]
 
 SHARED = Path(__file__).parents[2] / "shared"
 FIXTURES = SHARED / "fixtures"

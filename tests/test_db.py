@@ -46,6 +46,18 @@ def fill(store):
     deliver(store, Visit(OTHER, "ztf_dr", "ZTF", payloads=[near], outcome="suspicious"))
     store.remember_name("RR Lyr", STAR)
     store.jobs.put(Job("atlas", "ff" * 32, None, "2026-11-21T02:00:00.000Z", "{}"))
+    with store._database.writing() as connection:
+        for table in metadata.sorted_tables:  # alerts, nights, streams, matches: a row of whatever their columns hold
+            if connection.execute(sa.select(table)).first() is None:
+                connection.execute(table.insert(), {column.name: of_kind(column) for column in table.columns})
+
+
+def of_kind(column):
+    """Return a value that a column can hold; references are to the first row."""
+    if column.name == "state":
+        return "done"
+    kinds = {sa.Boolean: True, sa.LargeBinary: b"\x00\xff", sa.Double: 0.1 + 0.2, sa.BigInteger: 2**40, sa.Integer: 1, sa.Text: "wörd"}
+    return next(value for kind, value in kinds.items() if isinstance(column.type, kind))
 
 
 def contents(place):

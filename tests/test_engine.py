@@ -286,7 +286,7 @@ def test_the_jobs_of_an_answer_go_with_it_or_not_at_all(sky, monkeypatch):
     def killed(*_):
         raise ZeroDivisionError
 
-    monkeypatch.setattr("harvester.store.write._keep_ids", killed)
+    monkeypatch.setattr("harvester.store.write.keep_ids", killed)
     with pytest.raises(ZeroDivisionError):
         harvest(sky, due(sky.store, ["queue"], sky.settings))
     assert (len(sky.store.timetable.jobs()), sky.store.points()) == (1, {})

@@ -42,6 +42,18 @@ def test_saved_alerts_become_photometry_of_the_thing_at_the_place(harvest, bring
     assert sorted(candids) == ["9007199254740993", "9007199254740995"]
 
 
+@pytest.mark.parametrize(("source", "packet"), [("ztf_alerts", "with_forced_photometry"), ("lsst_alerts", "wire_1100")])
+def test_an_alert_packet_in_a_file_becomes_the_photometry_that_it_holds(harvest, bring, source, packet):
+    file = RECORDINGS / source / f"{packet}.avro"
+    rows = deliver(load(source), [Payload(file.read_bytes(), source=source)]).rows
+    place = next(f"{row['ra']} {row['dec']}" for row in rows.to_pylist() if row["ra"] is not None)
+    assert bring(f"{file} --format {source} --target {place!r} --json") == 0
+    (told,) = harvest.objects
+    assert (told["outcome"], told["new"]) == ("new", rows.num_rows)
+    assert bring(f"{file} --format {source} --target {place!r} --json") == 0
+    assert harvest.objects[0]["outcome"] == "unchanged"
+
+
 def test_the_total_magnitude_and_its_sign_are_those_of_every_broker():
     rows = deliver(MARS, [Payload(PAGE.read_bytes(), source="mars")]).rows
     (row,) = rows.filter(pc.equal(rows["observation_id"], "9007199254740993")).to_pylist()

@@ -530,7 +530,7 @@ def test_the_migrations_make_what_the_tables_say(store):
             for check in sa.inspect(connection).get_check_constraints(name)
             if not check["name"].endswith("not_null")
         }
-    assert checks == {("run", "ck_run_status"), ("visit", "ck_visit_outcome")}
+    assert checks == {("run", "ck_run_status"), ("visit", "ck_visit_outcome"), ("night", "ck_night_state")}
 
 
 def test_every_migration_is_listed():

@@ -10,14 +10,15 @@ from harvester.errors import BadSettings, BrokenSource, Refused, Unfinished
 from harvester.jobs import ShortMemory
 from harvester.logs import hide
 from harvester.session import Client, Credentials, Errand, Service, Session
-from harvester.source import Pace, load, registered
+from harvester.source import Pace, Source, load, registered
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from harvester.alerts.broker import Broker
     from harvester.config import Settings
     from harvester.jobs import Jobs
-    from harvester.source import Credential, Query, Source
+    from harvester.source import Credential, Query
 
 PLACEHOLDER = "nothing-to-a-simulation"
 BASIC = "Basic "
@@ -25,7 +26,7 @@ BASIC = "Basic "
 
 def session_for(
     name: str,
-    source: Source,
+    source: Source | Broker,
     client: Client,
     settings: Settings,
     *,
@@ -38,7 +39,7 @@ def session_for(
     Raises Refused when the source needs credentials that the settings do not have (a simulated service takes any), Unfinished for one that is
     still to be written.
     """
-    if not source.is_finished:
+    if isinstance(source, Source) and not source.is_finished:
         raise unfinished(name)
     own = settings.service(name)
     pace = Pace(own.per_second or source.pace.per_second, own.at_once or source.pace.at_once)
@@ -94,13 +95,15 @@ def askable(settings: Settings, *, simulated: bool) -> Askable:
         except BrokenSource as error:
             found.broken.append(error)
             continue
+        if not source.takes:  # it is never asked about a target
+            continue
         bare = not simulated and missing(name, source, settings)
         able = found.names if source.is_finished else found.unfinished
         (found.retired if source.retired else found.without_credentials if bare else able).append(name)
     return found
 
 
-def missing(name: str, source: Source, settings: Settings) -> list[str]:
+def missing(name: str, source: Source | Broker, settings: Settings) -> list[str]:
     """Return the secrets that a source needs and the settings do not have."""
     held = settings.service(name).secrets
     return list(dict.fromkeys(secret for one in source.credentials for secret in one.secrets if not held.get(secret)))
@@ -112,7 +115,7 @@ def unfinished(name: str) -> Unfinished:
     return Unfinished(what, "Nobody was asked.", "Write what is true of the service in place of each TODO; README tells how.")
 
 
-def remedy(name: str, source: Source) -> str:
+def remedy(name: str, source: Source | Broker) -> str:
     """Return what to do when the service refuses the credentials, empty where it needs none."""
     if not source.credentials:
         return f"{name} needs no credentials: the service may keep this network or program out."

@@ -23,7 +23,8 @@ TOP = {"store": str, "contact": str, "sources": dict, "services": dict}
 KNOWN_VARIABLES = ("HARVESTER_STORE", "HARVESTER_CONTACT", "HARVESTER_CONFIG", "HARVESTER_LOG_FILE")
 OF_TESTS = "HARVESTER_TEST_"
 SECRETS = ("_token", "_password", "_user", "_key")
-OF_SERVICE = {"base_url": str, "radius": (int, float), "timeout": (int, float), "per_second": (int, float), "at_once": int}
+TEXTS = ("base_url", "servers")
+OF_SERVICE = {"base_url": str, "servers": str, "radius": (int, float), "timeout": (int, float), "per_second": (int, float), "at_once": int}
 FILE_OF = "_file"
 
 
@@ -32,6 +33,7 @@ class ServiceSettings:
     """What the user says of one source or name service; None where the source's own value holds. `secrets` stay out of every representation."""
 
     base_url: str | None = None
+    servers: str | None = None
     radius: float | None = None
     timeout: float | None = None
     per_second: float | None = None
@@ -134,7 +136,7 @@ def _environment(merged: dict[str, Any], environ: Mapping[str, str]) -> None:
             continue
         service, key = service_and_key(variable)
         if key in OF_SERVICE:
-            merged["services"].setdefault(service, {})[key] = _number(variable, value) if key != "base_url" else value
+            merged["services"].setdefault(service, {})[key] = value if key in TEXTS else _number(variable, value)
         elif key:
             merged["services"].setdefault(service, {}).setdefault("secrets", {})[key] = value.strip()
 
@@ -199,8 +201,8 @@ def _service(name: str, table: Mapping[str, Any]) -> ServiceSettings:
     for key, path in table.items():
         if key.endswith(FILE_OF):
             secrets.setdefault(key.removesuffix(FILE_OF), _secret(name, path))
-    numbers = {key: _checked(name, key, table.get(key)) for key in OF_SERVICE if key != "base_url"}
-    return ServiceSettings(base_url=table.get("base_url"), **numbers, secrets=secrets)
+    numbers = {key: _checked(name, key, table.get(key)) for key in OF_SERVICE if key not in TEXTS}
+    return ServiceSettings(**{key: table.get(key) for key in TEXTS}, **numbers, secrets=secrets)
 
 
 def _secret(name: str, path: str) -> str:

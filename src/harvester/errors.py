@@ -3,6 +3,8 @@
     HarvesterError                 1
     ├── UsageError                 2   the command cannot be understood; nothing was asked
     │   ├── UnknownSource          2
+    │   ├── UnknownBroker          2
+    │   ├── BadQuestion            2   a broker cannot be asked that
     │   ├── BadTarget              2
     │   ├── BadCoordinates         2
     │   ├── BadTargetFile          2
@@ -81,6 +83,14 @@ class UsageError(HarvesterError):
 
 class UnknownSource(UsageError):
     """No source is registered under that name."""
+
+
+class UnknownBroker(UsageError):
+    """No broker is registered under that name."""
+
+
+class BadQuestion(UsageError):
+    """A broker cannot be asked that: two things at once, a radius too large, a class that it does not have. Nobody was asked."""
 
 
 class BadTarget(UsageError):

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING
 
 from harvester import __version__
 from harvester.access import session_for
+from harvester.alerts import broker as brokers
 from harvester.errors import BrokenSource, Refused
 from harvester.follow import NAME_SERVICES
 from harvester.lanes import Crew, Lane, Stop
@@ -25,6 +26,7 @@ from harvester.source import load, registered
 from harvester.store.visit import Counts
 from harvester.task import Outcome, Task
 from harvester.visiting import Found, bug, visits
+from harvester.xmatch import service as xmatch
 
 if TYPE_CHECKING:
     from harvester.config import Settings
@@ -106,13 +108,14 @@ def lanes(tasks: Iterable[Task] | Plan, client: Client, settings: Settings) -> l
 
 
 def base_urls() -> dict[str, str]:
-    """Return where every source and name service stands, for the emulator to take its place; a broken source stands nowhere."""
-    places = dict(NAME_SERVICES)
-    for name in registered():
-        try:
-            places[name] = load(name).base_url
-        except BrokenSource:
-            log.debug("broken source %s left out", name)
+    """Return where every source, broker and name service stands, for the emulator to take its place; what is broken stands nowhere."""
+    places = {**NAME_SERVICES, xmatch.NAME: xmatch.URL}
+    for known, find in ((brokers.registered(), brokers.load), (registered(), load)):
+        for name in known:
+            try:
+                places[name] = find(name).base_url
+            except BrokenSource:
+                log.debug("broken source %s left out", name)
     return places
 
 

@@ -76,6 +76,8 @@ def check(name: str, client: Client, settings: Settings) -> Checkup:
         return Checkup(name, UNKNOWN, (f"{name} is retired.", f"Use {source.retired}."))
     if not source.is_finished:
         return Checkup(name, Unfinished.kind, tuple(unfinished(name).lines()))
+    if not source.takes:
+        return Checkup(name, UNKNOWN, (f"{name} cannot be asked about a target.", "Its packets come by night or by stream: harvest alerts"))
     found = Checkup(name, UNKNOWN, (f"{name} has no example that could be asked.", "Its file may declare one: example = Query.at(RA, DEC)"))
     for query in _questions(source, simulated=client.loopback_only):
         found = _asked(name, query, client, settings)

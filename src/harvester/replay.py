@@ -20,6 +20,7 @@ from harvester.errors import HarvesterError, SourceError
 from harvester.harvest import Outcome, bug, stored
 from harvester.payload import Payload
 from harvester.saved import source_of, version_of
+from harvester.schema import SECONDHAND_FLAGS
 from harvester.source import Source, load
 from harvester.store.archive import Answer, Chain, Chosen
 from harvester.store.visit import Visit
@@ -97,7 +98,9 @@ class _Gathered:
         """Take from an answer the measurements that no newer answer holds."""
         self.survey, first = delivery.source.survey, len(self.payloads)
         self.payloads += delivery.payloads
-        self.rows.append(_without(_shifted(share.rows, first), self.rows))
+        rows, newer = _shifted(share.rows, first), list(self.rows)
+        own = _first_hand(rows)
+        self.rows += [_without(own, [_first_hand(part) for part in newer]), _without(rows, [*newer, own])]
         self.rejected.append(_shifted(share.rejected, first))
         for survey, found in share.matches.items():
             if delivery.source.relays and survey != self.survey:
@@ -189,6 +192,11 @@ def _without(rows: pa.Table, others: list[pa.Table]) -> pa.Table:
     for other in others:
         rows = rows.filter(pc.invert(pc.is_in(_key(rows), value_set=_key(other))))
     return rows
+
+
+def _first_hand(rows: pa.Table) -> pa.Table:
+    """Return the rows that are not told from memory: these alone stand before what an older answer measured."""
+    return rows.filter(pc.invert(pc.fill_null(pc.match_substring_regex(rows["flags"], SECONDHAND_FLAGS), False)))
 
 
 def _key(rows: pa.Table) -> Any:

@@ -7,7 +7,7 @@ for all that the survey has.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from harvester.target import Target
 
 MJD_OF_JD = 2_400_000.5
+JD_J2000, JULIAN_YEAR = 2_451_545.0, 365.25
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,7 +44,9 @@ class Format:
 FORMATS: Mapping[str, Format] = {
     "asassn": Format("asassn", "a light curve of ASAS-SN Sky Patrol: v2 (Parquet, CSV), v1 (CSV)"),
     "cpcs": Format("cpcs", "follow-up of one alert from CPCS (JSON)"),
+    "lsst_alerts": Format("lsst_alerts", "an alert packet of LSST, with its history (Avro, of a file or of a stream)"),
     "mars": Format("mars", "ZTF alerts from MARS, a page or one (JSON)"),
+    "ztf_alerts": Format("ztf_alerts", "an alert packet of ZTF, with its history (Avro)"),
 }
 
 
@@ -150,12 +153,15 @@ def _time(payload: Payload, said: Said) -> str:
 
 
 def placed(delivery: Delivery, target: Target) -> Delivery:
-    """Return a delivery whose only thing, if it came without a position, stands where the target does. Raises UsageError for several."""
+    """Return a delivery whose only thing, if it came without a position, stands where the target does. Raises UsageError for several.
+
+    A thing whose rows of one survey have positions and those of another have none (forced photometry of an alert) stands where it was seen.
+    """
     every = pa.concat_tables([delivery.rows.select(["object_id", "ra"]), delivery.rejected.select(["object_id", "ra"])])
     dark = sorted(set(every.filter(pc.is_null(every["ra"]))["object_id"].to_pylist()) - {None})
     dark = [name for name in dark if not pc.any(pc.is_valid(every.filter(pc.equal(every["object_id"], name))["ra"])).as_py()]
     if not dark:
-        return delivery
+        return replace(delivery, objects=(*delivery.objects, *_placed_elsewhere(delivery)))
     if len(pc.unique(every["object_id"].drop_null())) > 1:
         raise UsageError("the file holds several things without positions.", f"Such as {', '.join(dark[:3])}.", "Import a file for each.")
     return replace(delivery, objects=(SkyObject(dark[0], target.ra, target.dec, target.epoch, target.pmra, target.pmdec),))
@@ -175,3 +181,15 @@ def _visit(source_name: str, delivery: Delivery, share: Share) -> Visit:
         source_version=version_of(source_name),
         **(window or {"since": 0.0, "until": 0.0}),
     )
+
+
+def _placed_elsewhere(delivery: Delivery) -> Iterator[SkyObject]:
+    """Yield the things that one of the surveys has without a position, where another saw them."""
+    seen = delivery.rows.filter(pc.is_valid(delivery.rows["ra"]))
+    for part in delivery.by_survey():
+        here = set(part.rows.filter(pc.is_valid(part.rows["ra"]))["object_id"].to_pylist())
+        for name in sorted(set(part.rows["object_id"].to_pylist()) - here):
+            ra, dec = (pc.quantile(seen.filter(pc.equal(seen["object_id"], name))[axis], 0.5)[0].as_py() for axis in ("ra", "dec"))
+            middle = pc.mean(part.rows.filter(pc.equal(part.rows["object_id"], name))["time"]).as_py()
+            if ra is not None:
+                yield SkyObject(name, ra, dec, 2000.0 + (middle + part.system.jd_offset - JD_J2000) / JULIAN_YEAR, survey=part.survey)

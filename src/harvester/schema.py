@@ -49,6 +49,10 @@ SCHEMA = pa.schema([("filter", pa.string()), ("bjd_tdb", pa.float64())] + [(n, t
 """The light curve: `filter` is `passband(survey)`, `bjd_tdb` the full Julian date (days)."""
 
 GOOD, SUSPECT, BAD = 0, 1, 2
+SECONDHAND = "history"
+"""The second word of an alert's flags where the survey repeats the measurement from memory (rounded): it never replaces what is stored."""
+SECONDHAND_FLAGS = rf"^(total|difference) {SECONDHAND}\b"
+"""What such flags look like; the word may stand anywhere in what observers write."""
 EARLIEST_JD, LATEST_JD = 2_396_758.5, 2_488_069.5
 BRIGHTEST, FAINTEST = -30.0, 40.0
 
@@ -80,20 +84,24 @@ def parts(filter_name: str) -> tuple[str, str]:
     return passband, survey.removesuffix(")")
 
 
-def conform(table: pa.Table, *, survey: str, time_system: TimeSystem, bands: Mapping[str, Passband] | None = None) -> Conformed:
+def conform(
+    table: pa.Table, *, survey: str, time_system: TimeSystem, bands: Mapping[str, Passband] | None = None, beside: tuple[str, ...] = ()
+) -> Conformed:
     """Check and complete a table that a source returned, all of whose rows are of one survey.
 
     Casts to the schema's types, turns NaN into null, spells the filter, derives flux (uJy) from magnitude and back by the passband's zero
     point, gives every row an `observation_id`. `bands` are the survey's passbands, those of `passbands.toml` unless given. Raises Malformed
     for a table that is no photometry: unknown, missing or duplicate columns, wrong types. A quality that the source could not tell (null) is
-    suspect; a source that grades nothing leaves the column out.
+    suspect; a source that grades nothing leaves the column out. Columns `beside` the schema's go along as they are, at the end.
     """
     known = passbands(survey) if bands is None else bands
-    typed = _typed(table)
+    typed = _typed(table.drop_columns(list(beside)))
     reasons = _reasons(typed, known, time_system)
-    good = pc.is_null(reasons)
-    rows = _complete(typed.filter(good), survey, known)
-    return Conformed(rows, typed.append_column("reason", reasons).filter(pc.invert(good)))
+    good, bad = pc.is_null(reasons), pc.is_valid(reasons)
+    rows, rejected = _complete(typed.filter(good), survey, known), typed.append_column("reason", reasons).filter(bad)
+    for name in beside:
+        rows, rejected = rows.append_column(name, table[name].filter(good)), rejected.append_column(name, table[name].filter(bad))
+    return Conformed(rows, rejected)
 
 
 def _typed(table: pa.Table) -> pa.Table:

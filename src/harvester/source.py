@@ -187,7 +187,7 @@ class Source(ABC):
     batch: ClassVar[int] = 1
     """Targets per query."""
     takes: ClassVar[frozenset[str]] = frozenset({"cone"})
-    """How it can be asked: "cone", "ids", "names"."""
+    """How it can be asked: "cone", "ids", "names"; in no way at all where what it holds comes by night or by stream."""
     incremental: ClassVar[bool] = False
     """Whether `since` and `until` are honoured by the service."""
     credentials: ClassVar[tuple[Credential, ...]] = ()

@@ -11,6 +11,7 @@ import math
 import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
+from functools import lru_cache
 from typing import TYPE_CHECKING, NoReturn
 
 from harvester.errors import BadCoordinates, BadTarget, BadTargetFile, UsageError
@@ -175,6 +176,7 @@ def read_targets(text: str, origin: str) -> list[Target | str]:
     return _distinct([(number, _target_of_line(line, f"{origin}, line {number}")) for number, line in lines], origin)
 
 
+@lru_cache(maxsize=8192)
 def fold(name: str) -> str:
     """Return the form in which names are compared: case, blanks and underscores do not count.
 

@@ -8,7 +8,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from harvester.alert_photometry.records import DETECTED, column, epoch_ids, flags, floats, nullable
+from harvester.alert_photometry.records import DETECTED, beside, column, epoch_ids, flags, floats, nullable
 from harvester.brightness import AB_ZEROPOINT_JY as AB
 from harvester.brightness import limit_from_flux_err
 from harvester.payload import constant, number, text, truth
@@ -62,7 +62,7 @@ def lsst(measured: pa.Table, *, forced: bool = False) -> pa.Table:
         "ra": number(column(measured, "ra")),
         "dec": number(column(measured, "dec")),
     }
-    return pa.table(columns)
+    return pa.table(columns | beside(measured))
 
 
 def _fluxes(measured: pa.Table, name: str) -> tuple[Floats, Floats]:

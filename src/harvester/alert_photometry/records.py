@@ -13,6 +13,7 @@ import pyarrow.compute as pc
 
 from harvester.errors import Malformed
 from harvester.payload import NULL_WORDS, Payload, number, numpy, read_json, text
+from harvester.schema import SECONDHAND
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -61,25 +62,44 @@ def epoch_ids(measured: pa.Table, mjd: Any = None) -> Any:
 
 
 def flags(
-    rows: pa.Table, totals: Truths, told: Iterable[str], mixed: Truths | None = None, *, words: Mapping[str, Truths] | None = None
+    rows: pa.Table,
+    totals: Truths,
+    told: Iterable[str],
+    mixed: Truths | None = None,
+    *,
+    words: Mapping[str, Truths] | None = None,
+    history: Truths | None = None,
 ) -> pa.Array:
-    """Return, as text: which sort of brightness, the flags that are set, and what else the survey tells of the measurement."""
-    raised = {"mixed": np.zeros(rows.num_rows, bool) if mixed is None else mixed, **(words or {})}
+    """Return, as text: which sort of brightness, whether from memory, the flags that are set, what else the survey tells of the measurement."""
+    nothing = pa.scalar(None, pa.string())
+    raised = {SECONDHAND: history, "mixed": mixed, **(words or {})}
     parts: list[Any] = [pc.if_else(pa.array(totals, pa.bool_()), "total", "difference")]
-    parts += [pc.if_else(pa.array(here, pa.bool_()), name, None) for name, here in raised.items()]
-    parts += [pc.binary_join_element_wise(name, column(rows, name), "=") for name in told if name in rows.column_names]
-    joined = pc.binary_join_element_wise(*parts, " ", null_handling="skip")
-    return joined.combine_chunks() if isinstance(joined, pa.ChunkedArray) else joined
+    parts += [pc.if_else(pa.array(here), name, nothing) for name, here in raised.items() if here is not None and here.any()]
+    said = [(name, _one_chunk(pc.cast(column(rows, name), pa.string()))) for name in told if name in rows.column_names]
+    parts += [pc.binary_join_element_wise(f"{name}=", values, "") for name, values in said if values.null_count < len(values)]
+    return pc.binary_join_element_wise(*parts, " ", null_handling="skip")
 
 
 def floats(rows: pa.Table, name: str) -> Floats:
-    """Return a column of text as numbers, NaN where there is none; text that is no number is infinite."""
+    """Return a column as numbers, NaN where there is none; text that is no number is infinite."""
     return numpy(number(column(rows, name)))
 
 
 def column(rows: pa.Table, name: str) -> pa.ChunkedArray:
-    """Return a column of text, nulls where a road does not have it."""
-    return text(rows[name]) if name in rows.column_names else pa.chunked_array([pa.nulls(rows.num_rows, pa.string())])
+    """Return a column, of numbers as they are and of all else as text; nulls where a road does not have it."""
+    if name not in rows.column_names:
+        return pa.chunked_array([pa.nulls(rows.num_rows, pa.string())])
+    found = rows[name]
+    return found if pa.types.is_floating(found.type) or pa.types.is_integer(found.type) else text(found)
+
+
+def beside(rows: pa.Table) -> dict[str, Any]:
+    """Return the column that says which of many packets a row came in, where there is one: it goes along."""
+    return {name: rows[name] for name in ("payload",) if name in rows.column_names}
+
+
+def _one_chunk(values: Any) -> Any:
+    return values.combine_chunks() if isinstance(values, pa.ChunkedArray) else values
 
 
 def nullable(values: Floats) -> pa.Array:

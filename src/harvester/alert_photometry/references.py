@@ -13,6 +13,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from harvester.alert_photometry.records import column, epoch_ids, floats, nullable
+from harvester.payload import text
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -55,7 +56,7 @@ def _pixels(ra: Floats, dec: Floats, ranr: Floats, decnr: Floats) -> Floats:
 
 def _moments(rows: pa.Table) -> Any:
     """Return filter, object and second of each row."""
-    return pc.binary_join_element_wise(column(rows, "fid"), epoch_ids(rows), ":").combine_chunks()
+    return pc.binary_join_element_wise(text(column(rows, "fid")), epoch_ids(rows), ":").combine_chunks()
 
 
 def _keys(rows: pa.Table, *values: Floats, digits: int) -> Any:
@@ -64,7 +65,7 @@ def _keys(rows: pa.Table, *values: Floats, digits: int) -> Any:
     words = [
         pc.cast(pa.array(np.round(np.where(there, value, 0.0) * 10**digits).astype(np.int64), mask=~there), pa.string()) for value in values
     ]
-    return pc.binary_join_element_wise(column(rows, "fid").combine_chunks(), *words, ":")
+    return pc.binary_join_element_wise(text(column(rows, "fid")).combine_chunks(), *words, ":")
 
 
 def _at(values: Any, places: Any) -> Any:

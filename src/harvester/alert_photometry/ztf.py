@@ -9,7 +9,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from harvester.alert_photometry.records import DETECTED, column, epoch_ids, flags, floats, nullable, word
+from harvester.alert_photometry.records import DETECTED, beside, column, epoch_ids, flags, floats, nullable, word
 from harvester.brightness import AB_ZEROPOINT_JY as AB
 from harvester.brightness import (
     flux_err_from_mag,
@@ -67,17 +67,18 @@ def ztf_alerts(detections: pa.Table, limits: pa.Table | None = None) -> pa.Table
     """Return rows of ZTF: detections by candid (where a road has lost it, by object and second), limits by object and second.
 
     `detections` has object_id, mjd, fid, candid, isdiffpos, magpsf, sigmapsf; `limits` object_id, mjd, fid, diffmaglim; the rest is taken
-    where it is there (`total` is the magnitude that a road made itself). A total among differences, or the other way round, as told by the
-    object's first detection, is suspect: the two do not belong into one light curve. So is a limit of the difference among totals.
+    where it is there (`total` is the magnitude that a road made itself, `history` true for a measurement repeated from memory). A total among
+    differences, or the other way round, as told by the object's first detection, is suspect: the two do not belong into one light curve. So is a
+    limit of the difference among totals.
     """
     rows, totals = _ztf(detections, "ZTF")
     candid = text(detections["candid"])
     rows = rows.append_column("observation_id", pc.coalesce(pc.if_else(pc.equal(candid, NO_CANDID), None, candid), epoch_ids(detections)))
-    first = _first(detections, totals)
-    mixed = np.array([first[name] for name in _names(detections)], bool) != totals
+    mixed, first = _mixed(detections, totals)
     dubious = mixed | (~totals & (_sign(detections) < 0)) | np.asarray(truth(column(detections, "dubious")), bool)
     quality = np.where(dubious | ~_clean(detections), 1, 0)
-    rows = rows.append_column("quality", pa.array(quality, pa.int8())).append_column("flags", flags(detections, totals, TOLD, mixed))
+    told = flags(detections, totals, TOLD, mixed, history=_history(detections))
+    rows = rows.append_column("quality", pa.array(quality, pa.int8())).append_column("flags", told)
     return rows if limits is None or not limits.num_rows else pa.concat_tables([rows, _limits(limits, first)], promote_options="default")
 
 
@@ -92,15 +93,15 @@ def ztf_forced(measured: pa.Table) -> pa.Table:
     measured = _with_magnitudes(measured)
     rows, totals = _ztf(measured, "ZTF_FP")
     told = "procstatus" in measured.column_names
-    grades = [_grade(status) if told else 0 for status in column(measured, "procstatus").to_pylist()]
-    strange, stars = _of_another_filter(measured), {name for name, total in zip(_names(measured), totals, strict=True) if total}
-    mixed = ~totals & np.array([name in stars for name in _names(measured)], bool)
-    quality = np.maximum(np.array(grades, np.int8), mixed | strange)
+    grades = _grades(column(measured, "procstatus")) if told else np.zeros(measured.num_rows, np.int8)
+    strange, names = _of_another_filter(measured), text(measured["object_id"])
+    mixed = ~totals & np.asarray(pc.is_in(names, value_set=pc.unique(names.filter(pa.array(totals)))), bool)
+    quality = np.maximum(grades, mixed | strange)
     depth = limit_from_flux_err(LIMIT_SIGMA, flux_err_from_mag(_magnitudes(measured, "magpsf"), _magnitudes(measured, "sigmapsf"), AB), AB)
     for name, values in (("limiting_mag", nullable(depth)), ("limit_sigma", nullable(np.where(np.isfinite(depth), LIMIT_SIGMA, np.nan)))):
         rows = rows.set_column(rows.column_names.index(name), name, values)
     rows = rows.append_column("observation_id", epoch_ids(measured)).append_column("quality", pa.array(quality, pa.int8()))
-    said = flags(measured, totals, FORCED_TOLD, mixed, words={"foreign_reference": strange})
+    said = flags(measured, totals, FORCED_TOLD, mixed, words={"foreign_reference": strange}, history=_history(measured))
     rows = _with_insignificant(rows.append_column("flags", said))
     return rows.filter(pc.or_(pc.is_valid(rows["mag"]), pc.is_valid(rows["flux"])))
 
@@ -134,13 +135,14 @@ def _ztf(measured: pa.Table, survey: str) -> tuple[pa.Table, Truths]:
         "ra": number(column(measured, "ra")),
         "dec": number(column(measured, "dec")),
     }
-    return pa.table(columns), totals
+    return pa.table(columns | beside(measured)), totals
 
 
 def _limits(limits: pa.Table, first: Mapping[str | None, bool]) -> pa.Table:
     depth = floats(limits, "diffmaglim")
     absurd = np.isfinite(depth) & ((depth < BRIGHTEST_LIMIT) | (depth > FAINTEST_LIMIT))
-    of_totals = np.array([first.get(name, False) for name in _names(limits)], bool)
+    totals = [name for name, total in first.items() if total]
+    of_totals = np.asarray(pc.is_in(text(limits["object_id"]), value_set=pa.array(totals, pa.string())), bool)
     columns = {
         "survey": constant("ZTF", limits.num_rows),
         "passband": mapped(limits["fid"], FIDS),
@@ -150,11 +152,11 @@ def _limits(limits: pa.Table, first: Mapping[str | None, bool]) -> pa.Table:
         "limiting_mag": nullable(depth),
         "limit_sigma": constant(LIMIT_SIGMA, limits.num_rows),
         "quality": pa.array(np.where(absurd, 2, np.where(of_totals, 1, 0)), pa.int8()),
-        "flags": constant("difference", limits.num_rows),
+        "flags": flags(limits, np.zeros(limits.num_rows, bool), (), history=_history(limits)),
         "object_id": text(limits["object_id"]),
         "observation_id": epoch_ids(limits),
     }
-    return pa.table(columns)
+    return pa.table(columns | beside(limits))
 
 
 def _of_another_filter(measured: pa.Table) -> Truths:
@@ -187,15 +189,19 @@ def _with_magnitudes(measured: pa.Table) -> pa.Table:
     size = np.where(counts == 0, np.nan, np.abs(counts))
     made = {"magpsf": zero - 2.5 * np.log10(size), "sigmapsf": mag_err_from_flux(size, errors), "isdiffpos": np.sign(counts)}
     kept = measured.drop_columns([name for name in made if name in measured.column_names])
-    words = {name: pa.array([word(value) for value in values.tolist()], pa.string()) for name, values in made.items()}
+    typed = pa.types.is_floating(measured["forcediffimflux"].type)
+    words = {name: nullable(values) if typed else pa.array(map(word, values.tolist()), pa.string()) for name, values in made.items()}
     return pa.table({name: kept[name] for name in kept.column_names} | words)
 
 
-def _first(detections: pa.Table, totals: Truths) -> dict[str | None, bool]:
-    """Return whether the first detection of each object is a total."""
+def _mixed(detections: pa.Table, totals: Truths) -> tuple[Truths, dict[str | None, bool]]:
+    """Return which detections are of another sort than the first of their object, and of each object whether that is a total."""
     order = np.argsort(floats(detections, "mjd"), kind="stable")[::-1]
-    names = _names(detections)
-    return {names[place]: bool(totals[place]) for place in order.tolist()}
+    names = text(detections["object_id"]).combine_chunks().dictionary_encode(null_encoding="encode")
+    codes = names.indices.to_numpy()
+    first = np.zeros(len(names.dictionary), bool)
+    first[codes[order]] = totals[order]
+    return first[codes] != totals, dict(zip(names.dictionary.to_pylist(), first.tolist(), strict=True))
 
 
 def _clean(detections: pa.Table) -> Truths:
@@ -215,6 +221,16 @@ def _sign(measured: pa.Table) -> Floats:
     return np.where(np.abs(values) == 1, values, np.nan)
 
 
+def _history(measured: pa.Table) -> Truths:
+    return np.asarray(truth(column(measured, "history")), bool)
+
+
+def _grades(statuses: pa.ChunkedArray) -> NDArray[np.int8]:
+    coded = statuses.combine_chunks().dictionary_encode(null_encoding="encode")
+    grades: NDArray[np.int8] = np.array([_grade(status) for status in coded.dictionary.to_pylist()], np.int8)[coded.indices.to_numpy()]
+    return grades
+
+
 def _grade(status: str | None) -> int:
     words = {word.strip() for word in (status or "").split(",")}
     if status is None:
@@ -230,8 +246,3 @@ def _magnitudes(rows: pa.Table, name: str) -> Floats:
     """Return magnitudes, or their errors; 99 and 100 are no number, text that is none stays infinite."""
     values = floats(rows, name)
     return np.where((values >= MISSING_MAG) & np.isfinite(values), np.nan, values)
-
-
-def _names(rows: pa.Table) -> list[str | None]:
-    names: list[str | None] = rows["object_id"].to_pylist()
-    return names

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib
 import os
 import signal
 import sys
@@ -13,8 +12,9 @@ from typing import TextIO
 import click
 
 from harvester import __version__
+from harvester.cli.lazy import LazyGroup
 from harvester.cli.options import COMMON, App
-from harvester.errors import ExitStatus, HarvesterError, UsageError
+from harvester.errors import ExitStatus, HarvesterError
 
 COMMANDS = {
     "fetch": ("harvester.cli.fetch", "Get photometry now, store it, say what was new."),
@@ -26,6 +26,8 @@ COMMANDS = {
     "digest": ("harvester.cli.digest", "What a night brought: a page to look at, or a mail."),
     "status": ("harvester.cli.status", "What ran last, what is due, what fails and since when."),
     "targets": ("harvester.cli.targets", "The targets that you follow: add, list, show, prefer, import, remove."),
+    "alerts": ("harvester.cli.alerts", "Alerts: brokers, saved questions, archives, streams, stamps."),
+    "xmatch": ("harvester.cli.xmatch", "What other catalogues have where targets, or the rows of a table, lie."),
     "sources": ("harvester.cli.sources", "The surveys that can be asked: list, show, check, new."),
     "diff": ("harvester.cli.diff", "Say what changed between two runs or dates."),
     "explain": ("harvester.cli.explain", "Walk one point back to where it came from."),
@@ -39,36 +41,9 @@ COMMANDS = {
 }
 
 
-class Commands(click.Group):
-    """The commands of the table above, each imported only when it is called."""
-
-    def list_commands(self, ctx: click.Context) -> list[str]:
-        """Return the names in the order of the table."""
-        return list(COMMANDS)
-
-    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
-        """Import a command. Its module holds it under its own name."""
-        if cmd_name not in COMMANDS:
-            return None
-        command = getattr(importlib.import_module(COMMANDS[cmd_name][0]), "command")  # noqa: B009 - mypy cannot know
-        return command if isinstance(command, click.Command) else None
-
-    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
-        """List the commands without importing them."""
-        with formatter.section("Commands"):
-            formatter.write_dl([(name, text) for name, (_, text) in COMMANDS.items()])
-
-    def resolve_command(self, ctx: click.Context, args: list[str]) -> tuple[str | None, click.Command | None, list[str]]:
-        """Name the nearest command for an unknown one."""
-        from difflib import get_close_matches
-
-        if args and args[0] not in COMMANDS and not args[0].startswith("-"):
-            near = get_close_matches(args[0], COMMANDS, n=1)
-            raise UsageError(f"no command named '{args[0]}'.", f"Did you mean '{near[0]}'?" if near else "", "All commands: harvest --help")
-        return super().resolve_command(ctx, args)
-
-
-@click.group(cls=Commands, params=COMMON(), context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110})
+@click.group(
+    cls=LazyGroup, table=COMMANDS, params=COMMON(), context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110}
+)
 @click.version_option(__version__, prog_name="harvest", message="%(prog)s %(version)s")
 def harvest() -> None:
     """Light curves of your targets from many sky surveys, in one schema, in one store.

@@ -25,7 +25,7 @@ NEGLIGIBLE = 1e-6
 
 
 def chosen_sources(app: App, names: Sequence[str]) -> list[str]:
-    """Return the sources named. Raises UnknownSource, BrokenSource, Unfinished, UsageError for one that is retired.
+    """Return the sources named. Raises UnknownSource, BrokenSource, Unfinished, UsageError for one that cannot be asked.
 
     Of "all", or where none is named: every one that can be asked. What is left out and why is said, a broken one as a warning.
     """
@@ -35,8 +35,13 @@ def chosen_sources(app: App, names: Sequence[str]) -> list[str]:
     if not names or ALL in names:
         return _askable(app)
     for name in names:
-        if (source := load(name)).retired:
+        source = load(name)
+        if source.retired:
             raise UsageError(f"source '{name}' is retired.", hint=f"Use {source.retired}.")
+        if not source.takes:
+            raise UsageError(
+                f"source '{name}' cannot be asked about a target.", hint="Its packets come by night or by stream: harvest alerts"
+            )
         if not source.is_finished:
             raise unfinished(name)
     return list(dict.fromkeys(names))

@@ -25,7 +25,9 @@ if TYPE_CHECKING:
     from harvester.session import Client
     from harvester.store import Store
 
-NAME_SERVICES = ("sesame", "simbad")
+NAME_SERVICES = ("sesame", "simbad", "xmatch")
+STREAMS = ("hop",)
+"""Streams of alerts that bear no source's name."""
 MJD_OF_UNIX = 40587.0
 JD_OF_MJD = 2_400_000.5
 
@@ -132,9 +134,10 @@ def _unknown_services(settings: Settings) -> Iterator[tuple[str, ...]]:
         return
     from difflib import get_close_matches
 
+    from harvester.alerts import broker
     from harvester.source import registered
 
-    known = [*registered(), *NAME_SERVICES]
+    known = [*registered(), *broker.registered(), *NAME_SERVICES, *STREAMS]
     for name in settings.services:
         if name not in known:
             near = get_close_matches(name, known, n=1)

@@ -66,7 +66,7 @@ def _rhythms() -> dict[str, Rhythm]:
         except BrokenSource as error:
             render.problem("warning", error.lines())
             continue
-        if not source.retired:
+        if source.takes and not source.retired:
             found[name] = Rhythm(source.cadence, source.release)
     return found
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -13,6 +13,9 @@ from harvester.cli.choice import read_wanted, resolved, stored_target
 from harvester.cli.options import COMMON, App, define, target_option
 from harvester.errors import ExitStatus, UsageError
 from harvester.target import Target
+
+if TYPE_CHECKING:
+    from harvester.store import Store
 
 COLUMNS = ("name", "ra", "dec", "epoch", "pmra", "pmdec", "parallax", "priority", "points", "aliases")
 NUMBERS = ("ra", "dec", "epoch", "pmra", "pmdec", "parallax", "priority", "points")
@@ -74,7 +77,7 @@ def show(app: App, /, targets: Sequence[str]) -> None:
         target = stored_target(store, text)
         ids = [(f"id {survey}", found) for survey, found in sorted(target.ids.items())]
         row = _row(target, points, priorities)
-        render.facts([(key, row[key]) for key in COLUMNS] + ids, as_json=app.json)
+        render.facts([(key, row[key]) for key in COLUMNS] + ids + _matches(store, target.name), as_json=app.json)
 
 
 @define("prefer")
@@ -103,6 +106,21 @@ def remove(app: App, /, targets: Sequence[str], with_photometry: bool) -> None:
         points = store.remove_target(name, force=with_photometry)
         if not app.quiet:
             render.say(f"removed {name}" + (f" and {points} points" if points else ""))
+
+
+def _matches(store: Store, name: str) -> list[tuple[str, str]]:
+    """Return what other catalogues have there (see `harvest xmatch`): the nearest, and when it was sought."""
+    from harvester.store.matches import Matches
+
+    told = [row for row in Matches(store).newest([name]) if row["rank"] < 2]
+    how = {row["catalogue"]: f"sought within {row['radius']:g} arcsec on {row['time'][:10]}, run {row['run']}" for row in told}
+    what = {row["catalogue"]: "nothing" if not row["rank"] else _shortly(row["columns"], row["separation"]) for row in told}
+    return [(f"match {catalogue}", f"{what[catalogue]}\n{how[catalogue]}") for catalogue in how]
+
+
+def _shortly(columns: Mapping[str, Any], separation: float) -> str:
+    first = ", ".join(f"{name} {value}" for name, value in list(columns.items())[:4])
+    return f"{first} at {separation:.2f} arcsec"
 
 
 def _follow(app: App, wanted: Sequence[Target | str]) -> int:

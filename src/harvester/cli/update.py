@@ -17,8 +17,9 @@ from harvester.cli.stopping import finished, heard, max_time_option
 from harvester.errors import ExitStatus, HarvesterError, UsageError
 
 if TYPE_CHECKING:
-    from harvester.harvest import Outcome, Plan, Task
+    from harvester.harvest import Outcome, Plan, Stop, Task
     from harvester.store import Store
+    from harvester.store.alerts import SavedQuery
 
 REQUESTS = ("source", "targets", "since", "request")
 NAMES_SHOWN = 3
@@ -44,6 +45,9 @@ def command(
 ) -> int:
     """Ask about everything that is due: for cron, or whenever you like.
 
+    Saved questions to brokers (harvest alerts query --save) are asked first, unless it is for some sources or targets only: the targets that
+    they bring are due at once.
+
     A source is asked again after its own cadence, a fixed release once. What failed is tried again, what was put off comes first. With -q it is
     silent when all goes well.
 
@@ -52,12 +56,13 @@ def command(
     harvest update -q --max-time 6h --digest ~/public_html/digests
     harvest update -n
     """  # noqa: D301 - \b is click's
-    from harvester.harvest import due
+    from harvester.harvest import Stop, due
 
     store, names = app.store(insist=True), chosen_sources(app, sources)
     chosen = _followed(store, targets) if targets else None
+    questions = [] if sources or targets else store.alerts.saved()
     if dry_run:
-        return _rehearse(app, store, due(store, names, app.settings, targets=chosen))
+        return _rehearse(app, store, due(store, names, app.settings, targets=chosen), questions)
     if folder:
         _ready(folder)
     with store.alone(wait=wait) as mine:
@@ -65,8 +70,12 @@ def command(
             if not app.quiet:
                 render.say("Another update is at work on this store; it does what is due. To wait for it: harvest update --wait")
             return ExitStatus.DONE
+        stop = Stop(max_time)
+        status = _brokers_asked(app, store, questions, stop)
         plan = due(store, names, app.settings, targets=chosen)
-        status = _updated(app, store, plan, max_time) if plan.targets else _nothing(app, store, plan)
+        if stop.asked and not plan.targets:
+            return finished(stop, 0, status, again="harvest update")
+        status = _worse(status, _updated(app, store, plan, stop) if plan.targets else _nothing(app, store, plan))
         return _digested(app, store, folder, status) if folder else status
 
 
@@ -103,11 +112,33 @@ def _followed(store: Store, texts: Sequence[str]) -> list[str]:
     return found
 
 
-def _updated(app: App, store: Store, plan: Plan, max_time: float | None) -> int:
-    """Do what is due; JSON has every Outcome, a person and a file get a row per source."""
-    from harvester.harvest import Stop, carry_out
+def _brokers_asked(app: App, store: Store, questions: Sequence[SavedQuery], stop: Stop) -> int:
+    """Ask the saved questions, and say how they did; return the exit status as far as they go. No failure of a broker ends the update."""
+    if not questions:
+        return ExitStatus.DONE
+    from harvester.cli.alerts.saved import as_object, report, results_of, status
 
-    tally, stop = Tally(few=0), Stop(max_time)
+    with heard(stop):
+        results = results_of(app, store, questions, stop)
+    for result in results:
+        if app.json:
+            render.objects([as_object(result)])
+        report(app, result)
+    return status(results)
+
+
+def _worse(brokers: int, sources: int) -> int:
+    """Return the exit status of both parts of an update: only where all failed alike it failed so."""
+    if brokers == sources or not brokers:
+        return sources
+    return ExitStatus.PARTIAL if sources in {ExitStatus.DONE, ExitStatus.CREDENTIALS} else sources
+
+
+def _updated(app: App, store: Store, plan: Plan, stop: Stop) -> int:
+    """Do what is due; JSON has every Outcome, a person and a file get a row per source."""
+    from harvester.harvest import carry_out
+
+    tally = Tally(few=0)
     with render.progress(plan.targets, "updating", quiet=app.quiet or app.json) as step, heard(stop):
 
         def told(outcome: Outcome) -> None:
@@ -133,10 +164,12 @@ def _nothing(app: App, store: Store, plan: Plan) -> int:
     return ExitStatus.DONE
 
 
-def _rehearse(app: App, store: Store, plan: Plan) -> int:
+def _rehearse(app: App, store: Store, plan: Plan, questions: Sequence[SavedQuery]) -> int:
     """Print each question of the plan with the request with which it would begin."""
     from harvester.harvest import first_of_each
 
+    for one in questions if not app.quiet else ():
+        render.say(f"{one.broker} is asked first: saved question {one.name}. The targets that it brings are due as well.")
     first = True
     for line in plan.lines.values():
         for task, requests in first_of_each(line, store, app.settings, simulated=app.emulated):

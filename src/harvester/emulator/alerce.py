@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from harvester.emulator import lsst_stream, ztf_stream
+from harvester.emulator import alerce_search, lsst_stream, ztf_stream
 from harvester.emulator.app import Request, Response
 
 if TYPE_CHECKING:
@@ -21,7 +21,6 @@ if TYPE_CHECKING:
 NAME = "alerce"
 ZTF_HOST, LSST_HOST = "api.alerce.online", "api-lsst.alerce.online"
 HOSTS = (ZTF_HOST, LSST_HOST)
-CLASSIFIERS = (("stamp_classifier", "SN", 0.61), ("lc_classifier", "RRL", 0.87))
 MATCH_PX, ZERO = 1.4, 23.9
 BAND_MAP = {"6": "u", "1": "g", "2": "r", "3": "i", "4": "z", "5": "y"}
 BAND_NUMBERS = {name: int(number) for number, name in BAND_MAP.items()}
@@ -56,11 +55,15 @@ def forced(request: Request) -> Response:
 def lsst_list(request: Request) -> Response:
     """List the objects of a cone; the total is that of the page and one more."""
     try:
-        ra, dec, radius = (float(request.first(name)) for name in ("ra", "dec", "radius"))
         page, size = int(request.first("page", "1")), int(request.first("page_size", "10"))
+        if request.first("ra"):
+            ra, dec, radius = (float(request.first(name)) for name in ("ra", "dec", "radius"))
+            streams = lsst_stream.near(request.sky, ra, dec, radius / 3600.0)
+        else:
+            streams = alerce_search.everything_of_lsst(request)
+        found = alerce_search.chosen(request, [_lsst_object(one) | _of_stamp(one) for one in streams], "class_name")
     except ValueError:
         return _json({"detail": [{"loc": ["query"], "msg": "value is not a valid number"}]}, 422)
-    found = [_lsst_object(one) for one in lsst_stream.near(request.sky, ra, dec, radius / 3600.0)]
     shown, more = found[(page - 1) * size : page * size], len(found) > page * size
     around = {"next": page + 1 if more else None, "has_next": more, "prev": page - 1 or None, "has_prev": page > 1}
     return _json({"total": len(shown) + 1, **around, "current_page": page, "items": shown, "info_message": None})
@@ -94,11 +97,13 @@ def _ztf_list(request: Request) -> Response:
     page, counted = int(request.first("page", "1")), request.first("count", "false").lower() == "true"
     if names:
         found = [one for name in names if (one := ztf_stream.by_id(request.sky, name))]
-    else:
+    elif request.first("ra"):
         ra, dec, radius = (float(request.first(name, "30")) for name in ("ra", "dec", "radius"))
         found = ztf_stream.near(request.sky, ra, dec, radius / 3600.0)
-    classifiers = CLASSIFIERS[:1] if request.first("classifier") else CLASSIFIERS
-    rows = [_ztf_object(one) | _classified(*classifier) for one in found for classifier in classifiers]
+    else:
+        found = alerce_search.everything(request)
+    rows = [_ztf_object(one) | said for one in found for said in alerce_search.classes(one.star.kind, len(one.detections))]
+    rows = alerce_search.chosen(request, rows)
     shown, more = rows[(page - 1) * size : page * size], counted and len(rows) > page * size
     told = {
         "total": len(rows) if counted else None,
@@ -109,8 +114,8 @@ def _ztf_list(request: Request) -> Response:
     return _json(told | {"prev": None, "has_prev": False, "items": shown})
 
 
-def _classified(classifier: str, name: str, probability: float) -> Record:
-    return {"class": name, "classifier": classifier, "probability": probability}
+def _of_stamp(found: lsst_stream.Stream) -> Record:
+    return {**alerce_search.classes(found.star.kind, 0)[0], "classifier": "stamp_classifier_rubin"}
 
 
 def _ztf_object(found: ztf_stream.Stream) -> Record:

@@ -1,8 +1,8 @@
 """ANTARES: version 2 of its API, over the simulated alert streams: loci by cone or id, the light curve of one, its alerts with their packets.
 
 A locus is a place: it joins what ZTF and LSST have within an arcsecond. The names of the properties of LSST's alerts are those of version 1, and the
-ids of these alerts are made up: no answer of version 2 was ever seen. Of Elasticsearch only what clients ask is understood: a filter (or a list
-of filters) of `sky_distance`, `term`, `terms` and `range`.
+ids of these alerts are made up: no answer of version 2 was ever seen. Of Elasticsearch only what clients ask is understood (see
+`antares_search`).
 """
 
 from __future__ import annotations
@@ -18,9 +18,10 @@ from urllib.parse import urlencode
 import numpy as np
 from astropy.coordinates import SkyCoord
 
-from harvester.emulator import lsst_stream, ztf_stream
+from harvester.emulator import antares_search, lsst_stream, ztf_stream
 from harvester.emulator.app import Request, Response
-from harvester.emulator.stars import separation
+from harvester.emulator.stars import famous, separation
+from harvester.emulator.transients import shining
 
 if TYPE_CHECKING:
     from harvester.emulator.sky import Sky
@@ -32,7 +33,7 @@ LEAST_RB = 0.55
 SIZES = {"degree": 1.0, "arcmin": 1 / 60.0, "arcsec": 1 / 3600.0}
 PASSBANDS = {1: "g", 2: "R", 3: "i"}
 NEWEST = "properties.newest_alert_observation_time"
-ZTF_ID, LSST_ID = "properties.ztf_object_id", "properties.survey.lsst.dia_object_id"
+ASTEROID, ZTF_ID, LSST_ID = "properties.ztf_ssnamenr", "properties.ztf_object_id", "properties.survey.lsst.dia_object_id"
 MEASURED = "jd magpsf sigmapsf diffmaglim ra dec magnr sigmagnr distnr ranr decnr rb drb fwhm elong magdiff exptime magzpsci".split()
 NUMBERED = "fid pid candid nid rcid nbad".split()
 LIMITED = "jd diffmaglim magzpsci".split()
@@ -64,6 +65,12 @@ class Locus:
         one: Any = self.ztf or self.lsst
         return one.ra, one.dec
 
+    @property
+    def tags(self) -> list[str]:
+        """What filters said of it."""
+        one: Any = self.ztf or self.lsst
+        return [tag for tag, kind in antares_search.TAGS.items() if kind in {"", one.star.kind}]
+
     @cached_property
     def alerts(self) -> list[Record]:
         """All alerts and limits, in order of time."""
@@ -82,6 +89,7 @@ class Locus:
         }
         for word, alert in (("oldest", seen[0]), ("newest", seen[-1])):
             told |= {f"{word}_alert_id": alert["id"], f"{word}_alert_observation_time": alert["mjd"]}
+            told |= {f"{word}_alert_magnitude": alert["properties"].get("ant_mag")}
         of_lsst = [str(self.lsst.dia_object_id)] if self.lsst else []
         ids = {"ztf": {"id": [self.ztf.oid] if self.ztf else []}, "lsst": {"dia_object_id": of_lsst, "ss_object_id": []}}
         return told | ({"ztf_object_id": self.ztf.oid} if self.ztf else {}) | {"survey": ids}
@@ -183,24 +191,34 @@ def loci(request: Request) -> Response:
     )
 
 
-def _searched(sky: Sky, query: Record) -> list[Locus]:
-    asked = query["query"]["bool"]["filter"]
-    filters = asked if isinstance(asked, list) else [{name: value} for name, value in asked.items()]
-    cones = [one["sky_distance"] for one in filters if "sky_distance" in one]
-    names = [str(name) for one in filters for name in _names(one)]
-    if {name for one in filters for name in one} - {"sky_distance", "term", "terms", "range"} or not (cones or names):
-        raise ValueError("nothing that is understood here")
-    found = [locus for one in cones for locus in _in_cone(sky, one)] if cones else [one for name in names if (one := _of_survey(sky, name))]
-    for limits in (one["range"][NEWEST] for one in filters if "range" in one):
-        found = [locus for locus in found if locus.properties["newest_alert_observation_time"] > float(limits["gt"])]
-    return found
+def _searched(sky: Sky, query: Record) -> list[Any]:
+    """Return what fulfils all filters: of the loci of a cone, of an id or an asteroid, else of all that may be new enough."""
+    asked = antares_search.filters(query)
+    cones, bodies = [one["sky_distance"] for one in asked if "sky_distance" in one], antares_search.terms(asked, ASTEROID)
+    names = [name for field in (ZTF_ID, LSST_ID) for name in antares_search.terms(asked, field)]
+    if cones:
+        found: list[Any] = [locus for one in cones for locus in _in_cone(sky, one)]
+    elif names:
+        found = [one for name in names if (one := _of_survey(sky, name))]
+    elif bodies:
+        found = [*antares_search.asteroid_loci(sky.seed, bodies, min(sky.now, ztf_stream.NIGHTS[1]))]
+    else:
+        found = _newer(
+            sky,
+            antares_search.lower_bound(asked, NEWEST),
+            {antares_search.TAGS.get(tag, tag) for tag in antares_search.terms(asked, "tags")},
+        )
+    return [locus for locus in found if all(antares_search.fits(locus, one) for one in asked)]
 
 
-def _names(one: Record) -> list[Any]:
-    wanted: Record = one.get("term") or one.get("terms") or {}
-    if set(wanted) - {ZTF_ID, LSST_ID}:
-        raise ValueError(f"no field {', '.join(wanted)}")
-    return [name for value in wanted.values() for name in (value if isinstance(value, list) else [value])]
+def _newer(sky: Sky, since: float, kinds: set[str]) -> list[Locus]:
+    """Return the loci that may have had an alert since an MJD; of some kinds of star ("" is every kind), if there are any."""
+    begin = since if since > lsst_stream.NIGHTS[1] else 0.0  # LSST sees a supernova for longer than ZTF
+    stars = [*(famous() if since <= ztf_stream.NIGHTS[1] else ()), *shining(sky.seed, begin, min(sky.now, 1e6))]
+    meant = [star for star in stars if kinds <= {"", star.kind}]
+    pairs = [(ztf_stream.stream(sky, star), lsst_stream.stream(sky, star)) for star in meant]
+    ztf = [_joined(sky, one) for one, _ in pairs if one]
+    return [*ztf, *(Locus(None, lsst) for _, lsst in pairs if lsst and not _has_ztf(sky, lsst))]
 
 
 def _in_cone(sky: Sky, asked: Record) -> list[Locus]:
@@ -222,6 +240,9 @@ def _of_survey(sky: Sky, name: str) -> Locus | None:
 
 def _one(request: Request) -> Response:
     name, _, part = request.tail.partition("/")
+    if name == "statistics":
+        tags = {tag: 100 + number for number, tag in enumerate(antares_search.TAGS)}
+        return _said({"data": {"id": "1", "catalogs": {}, "tags": tags, "min_num_measurements": 1, "max_num_measurements": 4000}})
     locus = by_name(request.sky, name)
     if locus is None or part not in {"", "alerts", "catalog-matches"}:
         return _said({"errors": [{"status": 404, "title": "Not Found", "detail": f"no locus {name}"}]}, 404)
@@ -229,13 +250,13 @@ def _one(request: Request) -> Response:
         return _said({"data": locus.alerts if part == "alerts" else [], "meta": None, "links": None})
     ra, dec = locus.place
     told: Record = {"id": name, "htm16": None, "ra": ra, "dec": dec, "grav_wave_events": [], "internal_properties": locus.properties}
-    return _said({"data": told | {"user_properties": {}, "lightcurve": _curve(locus), "tags": [], "catalogs": []}})
+    return _said({"data": told | {"user_properties": {}, "lightcurve": _curve(locus), "tags": locus.tags, "catalogs": []}})
 
 
-def _listed(locus: Locus) -> Record:
+def _listed(locus: Any) -> Record:
     ra, dec = locus.place
     told: Record = {"locus_id": locus.name, "ra": ra, "dec": dec, "htm16": None, "properties": locus.properties}
-    return {"locus": told | {"tags": ["lc_feature_extractor"], "grav_wave_events": [], "catalogs": []}}
+    return {"locus": told | {"tags": locus.tags, "grav_wave_events": [], "catalogs": []}}
 
 
 def _curve(locus: Locus) -> str:

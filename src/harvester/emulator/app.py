@@ -30,7 +30,8 @@ from harvester.emulator.recordings import Recording
 from harvester.emulator.sky import Sky
 
 SERVICES = (
-    "aavso", "alerce", "antares", "asassn", "atlas", "cpcs", "fink", "gaia", "gaia_alerts", "irsa", "lasair", "sesame", "simbad", "tns", "zfps",
+    "aavso", "alerce", "antares", "asassn", "atlas", "cpcs", "fink", "gaia", "gaia_alerts", "irsa", "lasair", "scout", "sesame", "simbad", "tns",
+    "xmatch", "zfps", "ztf_archive",
 )  # fmt: skip
 FORM = "application/x-www-form-urlencoded"
 TAKEN = ("GET", "HEAD", "POST")
@@ -147,7 +148,7 @@ class Emulator:
         latency: float | Mapping[str, float] = 0.0,
         services: Sequence[Any] = (),
     ) -> None:
-        self.sky, self.faults, self.clock = sky or Sky(), faults or Faults(), clock
+        self.sky, self.faults, self.clock = Sky((sky or Sky()).seed, clock), faults or Faults(), clock
         self.recordings, self.latency = list(recordings), latency
         self.requests: list[tuple[str, str, tuple[tuple[str, str], ...]]] = []
         self.counts = Counts()

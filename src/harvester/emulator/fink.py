@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from harvester.emulator import lsst_stream, ztf_stream
+from harvester.emulator import asteroids, fink_search, lsst_stream, ztf_stream
 from harvester.emulator.app import Request, Response
 from harvester.emulator.stars import separation
 
@@ -49,6 +49,31 @@ def sources(request: Request) -> Response:
 def forced(request: Request) -> Response:
     """Give the forced photometry of an object of LSST, newest first."""
     return _answer(request, ("diaObjectId",), lambda request, said: _lsst_rows(request, said, "fp"))
+
+
+def latests(request: Request) -> Response:
+    """Give the latest alerts of a class of ZTF."""
+    return _answer(request, ("class",), lambda request, said: (_latest(*pair) for pair in fink_search.latest(request, said)))
+
+
+def tags(request: Request) -> Response:
+    """Give the latest detections of LSST with a tag, or, asked for nothing, list the tags."""
+    if not _arguments(request):
+        known = {name: {"description": name.replace("_", " "), "API support": there} for name, there in fink_search.TAGS.items()}
+        return Response(json.dumps(known).encode(), "application/json")
+    try:
+        return _answer(request, ("tag",), lambda request, said: (_tagged(*pair) for pair in fink_search.tagged(request, said)))
+    except LookupError as error:
+        return Response(str(error.args[0]).encode(), "text/html; charset=utf-8", 400)
+
+
+def sso(request: Request) -> Response:
+    """Give the detections of bodies of the solar system, by number or name."""
+    told = _body_of_lsst if request.host == LSST_HOST else _body
+    try:
+        return _answer(request, ("n_or_d",), lambda request, said: (told(*pair) for pair in fink_search.bodies(request, said)))
+    except LookupError as error:
+        return _refused(str(error.args[0]))
 
 
 def _answer(request: Request, needed: tuple[str, ...], rows: Callable[[Request, Arguments], Iterator[Record]]) -> Response:
@@ -102,7 +127,7 @@ def _objects(request: Request, said: Arguments) -> Iterator[Record]:
 
 def _alerts(found: ztf_stream.Stream, *, everything: bool) -> list[Record]:
     good = (found.detections["rb"] >= LEAST_RB) & (found.detections["nbad"] == 0)
-    rows = [_alert(found, row) | ({"d:tag": "valid"} if everything else {}) for row in found.detections[good]]
+    rows = [_latest(found, row) | ({"d:tag": "valid"} if everything else {}) for row in found.detections[good]]
     if not everything:
         return rows
     rows += [_as_text(found, row, POOR) | {"i:candid": -1, "d:tag": "badquality"} for row in found.detections[~good]]
@@ -141,7 +166,7 @@ def _cone(request: Request, said: Arguments) -> Iterator[Record]:
 
 
 def _ztf_cone(request: Request, ra: float, dec: float, radius: float) -> list[Record]:
-    found = [_alert(one, one.detections[-1]) for one in ztf_stream.near(request.sky, ra, dec, radius / 3600.0)]
+    found = [_latest(one, one.detections[-1]) for one in ztf_stream.near(request.sky, ra, dec, radius / 3600.0)]
     return [row | {"v:separation_degree": float(separation(row["i:ra"], row["i:dec"], ra, dec))} for row in found]
 
 
@@ -172,9 +197,34 @@ def _measurement(found: lsst_stream.Stream, row: Any, kind: str) -> Record:
     return record | {"r:timeWithdrawnMjdTai": None, "r:ssObjectId": None, "f:xm_tns_fullname": "nan", "f:clf_earlySNIa_score": -1.0}
 
 
+def _latest(found: ztf_stream.Stream, row: Any) -> Record:
+    new = found.star.kind == "supernova"
+    scores = {"d:snn_sn_vs_all": 0.86 if new else 0.11, "d:rf_snia_vs_nonia": 0.74 if new else 0.0, "d:snn_snia_vs_nonia": 0.8}
+    return _alert(found, row) | scores | {"v:classification": fink_search.label(found, row["jd"])}
+
+
+def _tagged(found: lsst_stream.Stream, row: Any) -> Record:
+    return _measurement(found, row, "sources") | {"f:clf_snnSnVsOthers_score": 0.93 if found.star.kind == "supernova" else -1.0}
+
+
+def _body(name: str, met: asteroids.Meeting) -> Record:
+    record = {"i:objectId": met.object_id, "i:candid": met.candid, "i:ssnamenr": name, "i:jd": met.mjd + 2400000.5, "d:roid": 3}
+    return record | {"i:fid": 1 + met.number % 2, "i:magpsf": met.mag, "i:sigmapsf": 0.05, "i:ra": met.ra, "i:dec": met.dec}
+
+
+def _body_of_lsst(name: str, met: asteroids.Meeting) -> Record:
+    flux = round(10.0 ** (-0.4 * (met.mag - 31.4)), 3)
+    record = {"r:designation": name, "r:diaSourceId": met.candid, "r:ssObjectId": 10**15 + met.number, "r:band": "gri"[met.number % 3]}
+    times = {"r:midpointMjdTai": round(met.mjd + lsst_stream.TAI_MINUS_UTC_D, 10), "r:timeWithdrawnMjdTai": None}
+    return record | times | {"r:ra": met.ra, "r:dec": met.dec, "r:psfFlux": flux, "r:psfFluxErr": round(flux / 50.0, 3)}
+
+
 ROUTES = {
     "/api/v1/objects": objects,
     "/api/v1/conesearch": conesearch,
     "/api/v1/sources": sources,
     "/api/v1/fp": forced,
+    "/api/v1/latests": latests,
+    "/api/v1/tags": tags,
+    "/api/v1/sso": sso,
 }

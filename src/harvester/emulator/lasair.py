@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from harvester.emulator import lsst_stream, ztf_stream
+from harvester.emulator import lasair_query, lsst_stream, ztf_stream
 from harvester.emulator.app import Request, Response
 from harvester.emulator.stars import separation
 
@@ -199,4 +199,9 @@ def _forced_source(found: Any, row: Any, *, lite: bool) -> Record:
     return record | numbers | {"diaObjectId": found.dia_object_id}
 
 
-ROUTES = {"/api/cone": _guarded(cone), "/api/object": _guarded(thing)}
+def query(request: Request) -> Response:
+    """Answer SQL over the table of objects of either instance."""
+    return lasair_query.query(request, is_lsst=request.host == LSST_HOST)
+
+
+ROUTES = {"/api/cone": _guarded(cone), "/api/object": _guarded(thing), "/api/query": _guarded(query)}

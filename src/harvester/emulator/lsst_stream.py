@@ -21,6 +21,7 @@ from harvester.emulator.palomar import TURN_DEG, TWILIGHT_DEG
 from harvester.emulator.palomar import sun as sun_at
 from harvester.emulator.sky import Sky
 from harvester.emulator.stars import Star, famous, position, separation
+from harvester.emulator.transients import shining
 from harvester.healpix import pixel_at
 
 if TYPE_CHECKING:
@@ -71,7 +72,10 @@ def by_id(sky: Sky, dia_object_id: int) -> Stream | None:
     star = _known(sky.seed).get(dia_object_id)
     if star is not None:
         return stream(sky, star)
-    return next((one for star in famous() if (one := stream(sky, star)) and one.dia_object_id == dia_object_id), None)
+    return next(
+        (one for star in (*famous(), *shining(sky.seed, *NIGHTS)) if (one := stream(sky, star)) and one.dia_object_id == dia_object_id),
+        None,
+    )
 
 
 def stream(sky: Sky, star: Star) -> Stream | None:
@@ -88,7 +92,7 @@ def _known(_seed: int) -> dict[int, Star]:
     return {}
 
 
-@lru_cache(maxsize=256)
+@lru_cache(maxsize=1024)
 def _stream(seed: int, star: Star) -> Stream | None:
     if star.kind == "constant":
         return None

@@ -1,12 +1,14 @@
 """The simulated sky: which stars there are, and how bright each is at any time.
 
-Three sorts of star, all of them fixed by the seed and by nothing else (no call changes what another returns):
+Four sorts of star, all of them fixed by the seed and by nothing else (no call changes what another returns):
 
     famous      those of stars.toml at their true places, each with a constant companion at 2 to 4 arcsec
     field       anonymous, mostly constant and faint, on average one per two pixels of HEALPix level 12 (2,400 per square degree)
     host        the promise that there is a star at any position asked: a cone meets, besides the others, the star that stands in the middle
                 of the 0.8 arcsec pixel (HEALPix level 18) that holds the cone's centre, if it is inside the radius. What kind of star
                 it is follows from the pixel. A host is seen by cones centred on its pixel alone, so that the sky stays thin elsewhere.
+
+    transient   a new supernova every third night (see `transients`)
 
 There are no hosts within QUIET_DEG of a famous star, so that a search that misses one finds nothing in its place, nor any field or
 host in the VOID, where a cone comes back empty.
@@ -15,12 +17,13 @@ host in the VOID, where a cone comes back empty.
 from __future__ import annotations
 
 from functools import cache, cached_property
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
 
 from harvester.emulator import chance, names
 from harvester.emulator.stars import LEVEL, Star, famous, magnitudes, position, separation
+from harvester.emulator.transients import CLEAR_DEG, near, transients
 from harvester.emulator.variability import offset
 from harvester.healpix import centre_of, pixel_at
 
@@ -31,11 +34,12 @@ if TYPE_CHECKING:
 
 __all__ = ["VOID", "Sky", "Star", "position", "separation"]
 
+MJD_OF_UNIX = 40587.0
 VOID = (180.0, 45.0, 0.5)  # right ascension, declination, radius: deg
 QUIET_DEG = 0.1  # more than any famous star moves in 30 years
 CELL = 12  # HEALPix level of the field's cells
 CELL_STEP_DEG = 0.25 / 60.0  # a net finer than any cell
-HOST, FIELD = 1, 2  # the number in the low bits of a Gaia id: famous 0, host 1, field 2
+HOST, FIELD = 1, 2  # the number in the low bits of a Gaia id: famous 0, host 1, field 2, transient 3
 BITS = 2 * (LEVEL - CELL)
 VARIABLE = ("rrlyr", "cepheid", "mira", "eclipsing", "contact", "supernova", "microlensing", "outburst")
 HOSTED = ("constant", *VARIABLE)
@@ -64,11 +68,26 @@ PERIODS = {
 AMPLITUDES = {"rrlyr": 0.8, "cepheid": 0.7, "mira": 3.5, "eclipsing": 0.8, "contact": 0.5, "outburst": 3.0, "microlensing": 2.5}
 
 
-class Sky:
-    """The stars of one seed. The famous ones are the same in every sky; field, hosts and noise follow from the seed."""
+class Clock(Protocol):
+    """What the sky knows of time; the module `time` will do."""
 
-    def __init__(self, seed: int = 20261121) -> None:
-        self.seed = seed
+    def time(self) -> float:
+        """Return seconds since 1970."""
+
+
+class Sky:
+    """The stars of one seed. The famous ones are the same in every sky; field, hosts, transients and noise follow from the seed.
+
+    With a `clock`, surveys of alerts know of a transient only what was observed by then; without one, all of it.
+    """
+
+    def __init__(self, seed: int = 20261121, clock: Clock | None = None) -> None:
+        self.seed, self.clock = seed, clock
+
+    @property
+    def now(self) -> float:
+        """The MJD (UTC) by the clock; infinity without one."""
+        return self.clock.time() / 86400.0 + MJD_OF_UNIX if self.clock else np.inf
 
     def famous(self) -> tuple[Star, ...]:
         """Return the stars of stars.toml and their companions (whose name is empty)."""
@@ -115,7 +134,7 @@ class Sky:
 
     @cached_property
     def _by_id(self) -> dict[int, Star]:
-        return {star.gaia_id: star for star in famous()}
+        return {star.gaia_id: star for star in (*famous(), *transients(self.seed))}
 
     @cached_property
     def _by_name(self) -> dict[str, list[Star]]:
@@ -127,6 +146,7 @@ class Sky:
 
     def _candidates(self, ra: float, dec: float, radius_deg: float) -> Iterator[Star]:
         yield from (famous()[number] for number in np.flatnonzero(_from_famous(ra, dec) <= radius_deg + QUIET_DEG))
+        yield from near(self.seed, ra, dec, radius_deg)
         yield from self._field(_cells(ra, dec, radius_deg))
         yield from self._hosts(int(pixel_at(LEVEL, ra, dec)))
 
@@ -146,7 +166,7 @@ class Sky:
     def _hosts(self, pixel: int) -> list[Star]:
         """Return the host of a pixel of level 18, unless a famous star is near."""
         ra, dec = (float(angle) for angle in centre_of(LEVEL, pixel))
-        crowded = _from_famous(ra, dec).min() < QUIET_DEG
+        crowded = _from_famous(ra, dec).min() < QUIET_DEG or bool(near(self.seed, ra, dec, CLEAR_DEG))
         empty = separation(ra, dec, *VOID[:2]) < VOID[2]
         return [] if crowded or empty else [self._anonymous(pixel, HOST)]
 

@@ -15,10 +15,10 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from harvester.emulator import almanac
+from harvester.emulator import almanac, tns_reports
 from harvester.emulator.app import Request, Response
 from harvester.emulator.sky import Sky
-from harvester.emulator.stars import famous, separation
+from harvester.emulator.transients import is_transient
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -30,9 +30,9 @@ HOSTS = ("www.wis-tns.org", "sandbox.wis-tns.org")
 MARKER = re.compile(r'tns_marker\{"tns_id": ?"?[\w-]+"?, ?"type": ?"(bot|user)", ?"name": ?"[^"]+"\}')
 WRONG_KEY = "wrong"
 MINUTE = 60.0
-QUOTAS = {"search": 100, "object": 60, "cone": 10}
+QUOTAS = {"search": 100, "object": 60, "cone": 10, "file": 60}
 UNITS = {"arcsec": 1 / 3600, "arcmin": 1 / 60, "deg": 1.0}
-FIRST_ID = 60_000
+GAIA = 2  # its place among the cameras
 DAYS = (-20.0, -16.0, -9.0, -4.0, -0.5, 3.0, 11.0)  # of the reports, from the brightest day
 POINT = np.dtype([(name, "f8") for name in ("jd", "mag", "error", "limit", "bjd_tdb", "true_mag")] + [("camera", "i4"), ("seen", "?")])
 Points = np.ndarray[tuple[int], np.dtype[np.void]]
@@ -79,19 +79,13 @@ def points(seed: int, star: Star) -> Points:
     return rows
 
 
-def transients() -> dict[str, Star]:
-    """Return the transients that have a name of TNS, by that name without its prefix."""
-    named = ((re.fullmatch(r"(?:SN|AT) (\d{4}[a-z]+)", alias), star) for star in famous() for alias in star.aliases)
-    return {found[1]: star for found, star in named if found}
-
-
 def _said(code: int, message: str, data: Any = None, headers: tuple[tuple[str, str], ...] = ()) -> Response:
     body = {"id_code": code, "id_message": message} | ({"data": data} if code == 200 else {})
     return Response(json.dumps(body).encode(), "application/json", code, headers)
 
 
 def _guarded(resource: str, answer: Callable[[Request, dict[str, Any]], Response]) -> Callable[[Request], Response]:
-    """Refuse who says not who they are or shows no key, then count against the quota of a resource."""
+    """Refuse who says not who they are or shows no key, then count against the quota of a resource; a file is asked for without data."""
 
     def handler(request: Request) -> Response:
         if not MARKER.search(request.headers.get("User-Agent", "")):
@@ -99,7 +93,7 @@ def _guarded(resource: str, answer: Callable[[Request, dict[str, Any]], Response
         if request.first("api_key", WRONG_KEY) == WRONG_KEY:
             return _said(401, "Unauthorized")
         try:
-            asked = json.loads(request.first("data"))
+            asked = json.loads(request.first("data", "{}" if resource == "file" else ""))
         except ValueError:
             return _said(400, "Bad request")
         what = "cone" if resource == "search" and asked.get("radius") else resource
@@ -123,44 +117,59 @@ def _counted(request: Request, what: str) -> tuple[tuple[tuple[str, str], ...], 
     return tuple((f"{word}-{name}", value) for name, value in told.items()), left < 0
 
 
-def _search(_: Request, asked: dict[str, Any]) -> Response:
-    """List the transients of a cone, or of a name."""
-    hits = []
-    for number, (name, star) in enumerate(transients().items()):
-        here = _inside(star, asked) if asked.get("radius") else name == asked.get("objname")
-        hits += [{"objname": name, "prefix": _prefix(star), "objid": FIRST_ID + number}] if here else []
-    return _said(200, "OK", hits)
-
-
-def _inside(star: Star, asked: dict[str, Any]) -> bool:
-    radius = float(asked["radius"]) * UNITS[asked.get("units") or "arcsec"]
-    return bool(separation(star.ra, star.dec, float(asked["ra"]), float(asked["dec"])) <= radius)
+def _search(request: Request, asked: dict[str, Any]) -> Response:
+    """List the transients of a cone, of a name, or of a survey's own name; those that are public since a moment."""
+    sky, name = request.sky, asked.get("objname")
+    if asked.get("radius"):
+        radius = float(asked["radius"]) * UNITS[asked.get("units") or "arcsec"]
+        found = tns_reports.inside(sky, float(asked["ra"]), float(asked["dec"]), radius)
+    elif name or asked.get("internal_name"):
+        found = (
+            [one for one in [tns_reports.by_name(sky, name)] if one] if name else tns_reports.by_internal_name(sky, asked["internal_name"])
+        )
+    else:
+        found = tns_reports.changed(sky, 0.0, sky.now) if asked.get("public_timestamp") else []
+    since = asked.get("public_timestamp") or ""
+    hits = [one for one in found if tns_reports.date(one.changed) >= since]
+    return _said(200, "OK", [{"objname": one.name, "prefix": one.prefix, "objid": one.number} for one in hits])
 
 
 def _object(request: Request, asked: dict[str, Any]) -> Response:
     """Tell all of one transient; 404 for a name that is unknown, one in capital letters included."""
-    name = asked.get("objname", "")
-    star = transients().get(name)
-    if star is None:
+    found = tns_reports.by_name(request.sky, asked.get("objname", ""))
+    if found is None:
         return _said(404, "Not found")
+    number, word = tns_reports.FILTERS[found.band]
     told = {
-        "objname": name,
-        "name_prefix": _prefix(star),
-        "objid": FIRST_ID + list(transients()).index(name),
-        "object_type": {"id": 3, "name": "SN Ia"} if star.kind == "supernova" else {"id": None, "name": None},
+        "objname": found.name,
+        "name_prefix": found.prefix,
+        "objid": found.number,
+        "object_type": {"id": 3, "name": found.kind} if found.kind else {"id": None, "name": None},
         "redshift": None,
-        "radeg": star.ra,
-        "decdeg": star.dec,
-        "internal_names": "".join(f",{alias}" for alias in star.aliases if alias.startswith("Gaia")),
+        "radeg": found.star.ra,
+        "decdeg": found.star.dec,
+        "internal_names": found.internal,
+        "discoverydate": f"{tns_reports.date(found.discovered)}.000",
+        "discoverymag": found.mag,
+        "discmagfilter": {"id": number, "name": word, "family": "ZTF"},
         "reporting_group": {"groupid": 48, "group_name": "SIM"},
         "public": 1,
     }
     wanted = str(asked.get("photometry", "0")) == "1"
-    return _said(200, "OK", told | ({"photometry": [_point(row) for row in points(request.sky.seed, star)]} if wanted else {}))
+    return _said(200, "OK", told | ({"photometry": [_point(row) for row in _reported(request, found.star)]} if wanted else {}))
 
 
-def _prefix(star: Star) -> str:
-    return "SN" if star.kind == "supernova" else "AT"
+def _reported(request: Request, star: Star) -> Points:
+    """Return the points of a transient; of a new one those of by now, and none of a telescope that is gone."""
+    rows = points(request.sky.seed, star)
+    return rows[(rows["jd"] <= request.sky.now + 2_400_000.5) & (rows["camera"] != GAIA)] if is_transient(star) else rows
+
+
+def _file(request: Request, _: dict[str, Any]) -> Response:
+    """Hand out the public table, or a part of it."""
+    name = re.fullmatch(r"tns_public_objects(|_\d+)\.csv\.zip", request.tail)
+    body = tns_reports.table(request.sky, name[1]) if name else None
+    return Response(b"<html><body>404 Not Found</body></html>", "text/html", 404) if body is None else Response(body, "application/zip")
 
 
 def _point(row: np.void) -> dict[str, Any]:
@@ -187,5 +196,11 @@ def _values(_: Request) -> Response:
 
 
 PARTS = {"instrument": "instrument", "telescope": "telescope", "filters": "filter", "flux_unit": "unit"}
-ROUTES = {"/api/get/search": _guarded("search", _search), "/api/get/object": _guarded("object", _object), "/api/values": _values}
-METHODS = {"/api/get/search": ("POST",), "/api/get/object": ("POST",)}
+FILES = "/system/files/tns_public_objects/*"
+ROUTES = {
+    "/api/get/search": _guarded("search", _search),
+    "/api/get/object": _guarded("object", _object),
+    "/api/values": _values,
+    FILES: _guarded("file", _file),
+}
+METHODS = dict.fromkeys(("/api/get/search", "/api/get/object", FILES), ("POST",))

@@ -10,7 +10,7 @@ give no alerts.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from typing import TYPE_CHECKING
 
@@ -20,6 +20,7 @@ from harvester.emulator import almanac
 from harvester.emulator.palomar import SITE, Exposures, exposures
 from harvester.emulator.sky import Sky
 from harvester.emulator.stars import Star, famous, position, separation
+from harvester.emulator.transients import first_light, is_transient, seen_from, transients
 from harvester.emulator.ztf import FIELD_LEVEL, FILTERS, SOUTHERNMOST
 from harvester.healpix import centre_of, pixel_at
 
@@ -38,6 +39,7 @@ SAME_DEG = 1.3 * PIXEL_DEG
 SCATTER_DEG = 0.08 / 3600.0
 HOST_DEG, HOST_MAG = 4.0 * PIXEL_DEG, 18.9
 FIRST_DAY = 57754  # MJD from which nid counts
+JD_OF_MJD = 2400000.5
 LETTERS = "abcdefghijklmnopqrstuvwxyz"
 ZERO = 23.9  # magnitude of 1 uJy
 DETECTION = """jd:f8 fid:i4 pid:i8 candid:i8 nid:i4 rcid:i4 positive:? magpsf:f8 sigmapsf:f8 diffmaglim:f8 ra:f8 dec:f8 magnr:f8 sigmagnr:f8
@@ -77,17 +79,39 @@ def by_id(sky: Sky, oid: str) -> Stream | None:
     """Return the stream of an object that is famous, or was found in a cone before."""
     star = _known(sky.seed).get(oid)
     if star is None:
+        star = _transients(sky.seed).get(oid[5:])
+    if star is None:
         star = next((star for star in famous() if _letters(sky.seed, star) == oid[5:]), None)
     found = stream(sky, star) if star else None
     return found if found and found.oid == oid else None
 
 
 def stream(sky: Sky, star: Star) -> Stream | None:
-    """Return the alerts of a star, None where it never gave one."""
+    """Return the alerts of a star, of a transient those so far; None where it never gave one."""
+    if is_transient(star) and first_light(star) > sky.now:
+        return None
     found = _stream(sky.seed, star)
+    if found and is_transient(star):
+        found = _so_far(found, sky.now + JD_OF_MJD)
     if found:
         _known(sky.seed)[found.oid] = star
     return found
+
+
+def _so_far(found: Stream, jd: float) -> Stream | None:
+    """Return what was observed up to a JD, None before the first alert."""
+    detections = found.detections[found.detections["jd"] <= jd]
+    if not len(detections):
+        return None
+    last = detections["jd"][-1]
+    history = {name: rows[rows["jd"] <= last] for name, rows in (("limits", found.limits), ("forced", found.forced))}
+    return replace(found, detections=detections, **history)
+
+
+@lru_cache(maxsize=8)
+def _transients(seed: int) -> dict[str, Star]:
+    """Return the transients by the letters of their names."""
+    return {_letters(seed, star): star for star in transients(seed)}
 
 
 @lru_cache(maxsize=8)
@@ -96,7 +120,7 @@ def _known(_seed: int) -> dict[str, Star]:
     return {}
 
 
-@lru_cache(maxsize=256)
+@lru_cache(maxsize=1024)
 def _stream(seed: int, star: Star) -> Stream | None:
     if star.dec < SOUTHERNMOST or star.kind == "constant":
         return None
@@ -137,7 +161,7 @@ def _measured(sky: Sky, star: Star, place: tuple[float, float], name: str) -> Ep
     area = pixel_at(FIELD_LEVEL, *place)
     field = 1 + int(area)
     ra0, dec0 = (float(angle) for angle in centre_of(FIELD_LEVEL, area))
-    shots = exposures(sky.seed, field, name, (ra0, dec0), span=NIGHTS)
+    shots = exposures(sky.seed, field, name, (ra0, dec0), span=seen_from(star, NIGHTS))
     ra, dec = position(star, 2000.0 + (shots.mjd - 51544.5) / 365.25)
     shown = (shots.program == 1) & (shots.exptime == PUBLIC_EXPTIME_S) & (separation(ra, dec, *place) <= SAME_DEG)
     shots = Exposures(**{word: column[shown] for word, column in vars(shots).items()})

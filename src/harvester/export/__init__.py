@@ -10,7 +10,6 @@ import importlib
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from types import ModuleType
 
 import pyarrow as pa
 
@@ -20,7 +19,7 @@ from harvester.export.columns import with_metadata
 from harvester.export.content import Content, LeftOut
 from harvester.export.place import new_folder, opened
 
-__all__ = ["FORMATS", "Content", "Format", "LeftOut", "export", "format_of", "time_of", "with_metadata"]
+__all__ = ["FORMATS", "Content", "Format", "LeftOut", "export", "format_of", "save", "time_of", "with_metadata"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,6 +39,10 @@ class Format:
     """Whether the format itself says in what unit fluxes are, or has none."""
 
 
+TABLES = ("parquet", "csv")
+"""Formats that hold a table of any columns."""
+ROWS = 1 << 17
+"""Rows in a piece of a table that is saved."""
 BARYCENTRIC, CIVIL = ("bjd_tdb", "survey"), ("mjd",)
 FORMATS = {
     "parquet": Format("parquet", (".parquet", ".pq"), "everything, one file: pandas, polars, DuckDB"),
@@ -83,14 +86,17 @@ def export(
     content = Content(described, rows, name, about, known or Known(), time_of(name, time), options or {})
     if FORMATS[name].one_target:
         content = content.of_one_target()
-    try:
-        return _written(content, importlib.import_module(f"harvester.export.{FORMATS[name].module}"), output)
-    except BrokenPipeError:
-        raise
-    except OSError as error:
-        raise ExportError(
-            f"'{output}' cannot be written.", str(error.strerror or error), "Nothing is left of it; the store is untouched."
-        ) from error
+    return _written(content, output)
+
+
+def save(table: pa.Table, output: str, *, about: Mapping[str, str]) -> int:
+    """Write a table that is no light curve as Parquet or CSV; return the number of rows. Raises UsageError, ExportError."""
+    name = format_of(output, None)
+    if name not in TABLES:
+        raise UsageError(f"{name} is a format for light curves.", hint=f"This table can be written as: {', '.join(TABLES)}.")
+    described = table.cast(table.schema.with_metadata({key: value for key, value in about.items() if value}))
+    batches = described.to_batches(max_chunksize=ROWS)
+    return _written(Content(described.schema, batches, name, about, Known(), time_of(name, None)), output)
 
 
 def format_of(output: str, form: str | None) -> str:
@@ -115,13 +121,21 @@ def time_of(form: str, time: str | None) -> str:
     return time or possible[0]
 
 
-def _written(content: Content, writer: ModuleType, output: str) -> int:
-    if not FORMATS[content.form].folder:
-        with opened(output) as stream:
-            points = writer.write(content, stream)
-    elif output == "-":
-        raise UsageError(f"{content.form} is several files, and standard output is one.", hint="Name a folder: -o FOLDER")
-    else:
+def _written(content: Content, output: str) -> int:
+    """Let the format's module write a file, or a folder, that is whole or not there."""
+    form = FORMATS[content.form]
+    writer = importlib.import_module(f"harvester.export.{form.module}")
+    try:
+        if not form.folder:
+            with opened(output) as stream:
+                return int(writer.write(content, stream))
+        if output == "-":
+            raise UsageError(f"{content.form} is several files, and standard output is one.", hint="Name a folder: -o FOLDER")
         with new_folder(output, content.about) as folder:
-            points = writer.write_folder(content, folder)
-    return int(points)
+            return int(writer.write_folder(content, folder))
+    except BrokenPipeError:
+        raise
+    except OSError as error:
+        raise ExportError(
+            f"'{output}' cannot be written.", str(error.strerror or error), "Nothing is left of it; the store is untouched."
+        ) from error

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any, NoReturn
 from harvester.errors import Malformed, Pending, SourceError, Throttled
 from harvester.payload import Payload
 from harvester.session.ask import Ask, as_json, form, multipart, pairs, read_form, shown
+from harvester.session.download import Download
 from harvester.session.pace import backoff
 from harvester.session.service import with_params
 from harvester.session.verdict import Answer, Trouble, judge, moment, quota_wait, span
@@ -86,6 +87,12 @@ class Session:
         """
         url = with_params(self.service.address(path), pairs(params))
         return self._payload(Ask("GET", url, params, idempotent=idempotent, accept=accept, host=self.service.host_of(path)))
+
+    def download(self, path: str, *, start: int = 0) -> Download:
+        """Return a file below the base URL, to be taken piece by piece from a byte on, however large it is (see `Download`)."""
+        url = self.service.address(path)
+        self._stop_if_dry(Ask("GET", url))
+        return Download(self._client.wire, self.service, self._own.pacer, url, start=start, chance=self._client.clock.chance)
 
     def once(self, path: str, **params: Any) -> Payload:
         """GET what serves many targets (a list of all objects) once in the life of the client: later calls return the same payload."""

@@ -31,6 +31,7 @@ if TYPE_CHECKING:
 
 CONNECT_TIMEOUT_S = 10.0
 MOST_REDIRECTS = 5
+PIECE = 1 << 18
 REDIRECTS = frozenset({301, 302, 303, 307, 308})
 KEEPS_METHOD = frozenset({307, 308})
 LOUD = ("httpx", "httpcore.connection", "httpcore.http11", "httpcore.http2", "httpcore.proxy", "httpcore.socks")
@@ -143,6 +144,24 @@ class Attempt:
                 self._step()
             ask = _redirected(ask, answer)
         raise Malformed(f"{self._service.who(ask.url)} redirected us more than {MOST_REDIRECTS} times.")
+
+    @contextmanager
+    def opened(self, ask: Ask) -> Iterator[tuple[int, dict[str, str], Iterator[bytes], str]]:
+        """Open an answer for its body to be taken in pieces, raw, within the block: status, headers, pieces, and where a redirect points.
+
+        Raises what `run` does, within the block as well.
+        """
+        url = self._wire.permitted(ask, self._service)
+        started, lost = self._wire.clock.now(), ""
+        try:
+            with self._translated(), self._opened(ask, url) as response:
+                self._status = response.status_code
+                yield response.status_code, dict(response.headers), response.iter_raw(PIECE), _location(response, self._service)
+        except LostError as error:
+            lost = str(error)
+            raise
+        finally:
+            self._log(ask.method, url, self._wire.clock.now() - started, lost)
 
     def _hop(self, ask: Ask) -> Answer:
         url = self._wire.permitted(ask, self._service)

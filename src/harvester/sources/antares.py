@@ -18,13 +18,14 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from harvester.alert_photometry import ALSO, JD_OF_MJD, ZTF_TIME, answered, around, lsst, records, things, ztf_alerts
+from harvester.alert_photometry import ALSO, JD_OF_MJD, ZTF_TIME, around, lsst, records, things, ztf_alerts
+from harvester.antares_api import NEWEST_FIRST, cone, data, pages
 from harvester.errors import Malformed
 from harvester.payload import Payload, SkyObject, number
 from harvester.source import Http, Pace, Query, Source
 
 LOCUS = re.compile(r"ANT\d{4}[a-z0-9]+")
-PAGE, NEWEST_FIRST = 100, "-properties.newest_alert_observation_time"
+PAGE = 100
 SEEN = ("object_id", "jd", "fid", "candid", "isdiffpos", "magpsf", "sigmapsf", "magnr", "distnr", "ra", "dec")
 LIMIT = ("object_id", "jd", "fid", "diffmaglim")
 VISIT = ("diaObjectId", "diaSourceId", "midpointMjdTai", "band", "psfFlux", "psfFluxErr")
@@ -76,23 +77,6 @@ class Antares(Source):
         return tuple(thing for survey, listed in found.items() for thing in things(page, listed, survey, PLACE) if thing.survey in found)
 
 
-def pages(http: Http, path: str, **asked: Any) -> Iterator[Payload]:
-    """All pages of a list; of the link to the next one only the question is taken: it may name another host, or no https."""
-    while path:
-        answer = http.get(path, **asked)
-        yield answer
-        links = (answered(answer).get("links") or {}) if data(answer) else {}
-        path, asked = (f"{path.partition('?')[0]}?{link.partition('?')[2]}" if (link := links.get("next")) else ""), {}
-
-
-def data(payload: Payload) -> list[dict[str, Any]]:
-    said = {"data": []} if payload.doubt or (found := answered(payload)) is None else found
-    held = said.get("data") if isinstance(said, dict) else None
-    if not isinstance(held, list) or not all(isinstance(item, dict) for item in held):
-        raise Malformed("antares: expected a list.", f"Received: {str(said)[:100]}", "Try again later.", payload=payload)
-    return held
-
-
 def sort(held: Any, payload: Payload) -> str:
     """Which sort of alert has these properties; a survey that nobody documents is refused."""
     if not isinstance(held, dict) or not (
@@ -102,9 +86,3 @@ def sort(held: Any, payload: Payload) -> str:
     if held.get("ztf_jd"):
         return "seen" if held.get("ztf_candid") else "limit"
     return "lsst" if f"{LSST_WORD}midpointMjdTai" in held else "left out"
-
-
-def cone(ra: float, dec: float, radius: float) -> dict[str, str]:
-    from astropy.coordinates import SkyCoord
-
-    return {"radius": f"{radius / 3600.0:.7f} degree", "location": SkyCoord(ra, dec, unit="deg").to_string("hmsdms", precision=5)}

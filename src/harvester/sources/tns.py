@@ -10,7 +10,6 @@ cite: 2021AAS...23742305G
 """
 
 import json
-import re
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from typing import Any
@@ -21,14 +20,10 @@ import pyarrow.compute as pc
 from harvester.brightness import ab_from_vega, vega_from_ab
 from harvester.errors import Malformed
 from harvester.passbands import passbands
-from harvester.payload import Payload, constant, number, read_json, words
-from harvester.source import Credential, Http, Pace, Query, Source, TimeSystem
+from harvester.payload import Payload, constant, number, words
+from harvester.source import Http, Pace, Query, Source, TimeSystem
+from harvester.tns_api import CREDENTIALS, FILTERS, bare_names, reply
 
-NAME = re.compile(r"(?:(?:SN|AT|TDE|CN|FRB|SLSN) ?)?((?:19|20)\d\d)([A-Za-z]{1,7})")
-BOT = "Add a bot to your account at https://www.wis-tns.org: its page tells its id, its name and its API key."
-MARKER = Credential('tns_marker{{"tns_id":{bot_id},"type":"bot","name":"{bot_name}"}}', BOT, header="User-Agent")
-FAMILIES = "ZTF 110 gri,LSST 160 ugrizy,ATLAS 71 co,PS1 56 griz,PS1 26 w,GOTO 120 L,GAIA_ALERTS 75 G,TNS 20 ugriz,TNS 10 UBVRI".split(",")
-FILTERS = {int(first) + n: (family, x) for family, first, xs in map(str.split, FAMILIES) for n, x in enumerate(xs)}  # by TNS's number
 CAMERAS = "ZTF 196,GAIA_ALERTS 163,ASASSN 195,LSST 287 289,ATLAS 153 159 160 255 256 167 290,PS1 98 154 155 257,GOTO 218 264 265 266"
 SURVEYS = {int(camera): survey for survey, *cameras in map(str.split, CAMERAS.split(",")) for camera in cameras}
 SPELLED, UNITS = {"cyan": "c", "orange": "o"}, {"ABMag": ("AB", vega_from_ab), "VegaMag": ("Vega", ab_from_vega)}
@@ -42,12 +37,11 @@ class Tns(Source):
     radius, cadence, pace, limits = 3.0, 1.0, Pace(per_second=0.5, at_once=1), "of unknown sigma"
     takes, cite, example = frozenset({"cone", "names"}), ("2021AAS...23742305G",), Query.at(244.991894, -1.174748, 3.0)  # 1999gy
     acknowledgement = "This work has made use of the Transient Name Server (TNS), and of the reports of its users."
-    credentials = (MARKER, Credential("{api_key}", BOT, field="api_key"))
+    credentials = CREDENTIALS
 
     def fetch(self, query: Query, http: Http) -> Iterator[Payload]:
         target = query.target
-        found = filter(None, map(NAME.fullmatch, (*target.ids.get("TNS", ()), target.name, *target.aliases)))
-        named = {f"{one[1]}{one[2].lower() if len(one[2]) > 1 else one[2].upper()}" for one in found}
+        named = bare_names((*target.ids.get("TNS", ()), target.name, *target.aliases))
         if not named:
             cone = {"ra": f"{target.ra:.6f}", "dec": f"{target.dec:.6f}", "radius": f"{query.radius:.2f}", "units": "arcsec"}
             answer = http.post("api/get/search", data={"data": json.dumps(cone)})
@@ -92,16 +86,6 @@ class Tns(Source):
         if band is None or to_other is None or SPELLED.get(word.lower(), word) != letter or survey not in {taken, "TNS"}:
             return "TNS", f"filter {number} ({word}) of {taken} in {unit}", 0.0
         return survey, letter, 0.0 if system == band.system else float(to_other(0.0, band.zeropoint_jy))
-
-
-def reply(payload: Payload, kind: type) -> Any:
-    """What an answer holds, with or without the layer that the service put around it until the end of 2024."""
-    said = read_json(payload)
-    data = said.get("data") if isinstance(said, dict) and said.get("id_code") == 200 else None
-    held = data.get("reply", data) if isinstance(data, dict) else data
-    if not isinstance(held, kind) and held not in ([], {}):
-        raise Malformed(f"tns: expected a {kind.__name__}, received {payload.body[:60]!r}.", hint="Try again later.", payload=payload)
-    return held
 
 
 def column(points: Sequence[dict[str, Any]], name: str) -> pa.ChunkedArray:

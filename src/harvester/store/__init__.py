@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from importlib import import_module
 from typing import TYPE_CHECKING, Any, Self
 
 from sqlalchemy import select
@@ -22,6 +21,7 @@ if TYPE_CHECKING:
 
     import pyarrow as pa
 
+    from harvester.store import alerts as _alerts
     from harvester.store import archive as _archive
     from harvester.store import check as _check
     from harvester.store import copying as _copying
@@ -35,9 +35,11 @@ if TYPE_CHECKING:
     from harvester.store import read as _read
     from harvester.store import run as _run
     from harvester.store import runs as _runs
+    from harvester.store import streams as _streams
     from harvester.store import targets as _targets
     from harvester.store import timetable as _timetable
     from harvester.store import upkeep as _upkeep
+    from harvester.store.alerts import AlertBook
     from harvester.store.archive import Archive, Chosen
     from harvester.store.check import Finding
     from harvester.store.copying import Copied, Report
@@ -47,23 +49,16 @@ if TYPE_CHECKING:
     from harvester.store.own import Own
     from harvester.store.read import Cut
     from harvester.store.run import Run
+    from harvester.store.streams import Streams
     from harvester.store.timetable import Timetable
     from harvester.store.visit import Rhythm
     from harvester.target import Target
 else:
+    from harvester.store.late import Late
 
-    class _Late:
-        """A module of this folder that is imported when it is first used: `harvest status` need not wait for Arrow's functions."""
-
-        def __init__(self, name: str) -> None:
-            self._name = f"{__name__}.{name}"
-
-        def __getattr__(self, name: str) -> Any:
-            return getattr(import_module(self._name), name)
-
-    _archive, _check, _copying, _history, _jobs = map(_Late, ("archive", "check", "copying", "history", "jobs"))
-    _lock, _names, _news, _overview, _own, _read, _run = map(_Late, ("lock", "names", "news", "overview", "own", "read", "run"))
-    _runs, _targets, _timetable, _upkeep = map(_Late, ("runs", "targets", "timetable", "upkeep"))
+    _alerts, _archive, _check, _copying, _history, _jobs = map(Late, ("alerts", "archive", "check", "copying", "history", "jobs"))
+    _lock, _names, _news, _overview, _own, _read, _run = map(Late, ("lock", "names", "news", "overview", "own", "read", "run"))
+    _runs, _streams, _targets, _timetable, _upkeep = map(Late, ("runs", "streams", "targets", "timetable", "upkeep"))
 
     def __getattr__(name: str) -> Any:
         """Import a name of another module of this folder when it is first asked for."""
@@ -133,10 +128,7 @@ class Store:
         return _run.open_run(self._database, command, version)
 
     def light_curve(self, name: str, cut: Cut | None = None, **cuts: Any) -> pa.Table:
-        """Return the points of one target (LIGHT_CURVE), by filter and BJD_TDB; `cut`, or its fields as keywords, says which.
-
-        Raises StoreError for an unknown target.
-        """
+        """Return the points of one target (LIGHT_CURVE), by filter and BJD_TDB. Raises StoreError for an unknown one."""
         with self._database.reading() as connection:
             return next(_read.light_curves(connection, [name], cut or _read.Cut(**cuts)))
 
@@ -169,6 +161,16 @@ class Store:
         return _lock.alone(self._database, wait=wait)
 
     @property
+    def streams(self) -> Streams:
+        """How far streams of alerts were read, and the messages that could not be."""
+        return _streams.Streams(self._database)
+
+    @property
+    def alerts(self) -> AlertBook:
+        """What brokers of alerts told, and the questions that are asked again."""
+        return _alerts.AlertBook(self._database)
+
+    @property
     def past(self) -> Past:
         """Earlier states, changes, and the origin of points."""
         return _history.Past(self._database)
@@ -199,10 +201,7 @@ class Store:
             return _runs.listed(connection, limit)
 
     def visits(self, name: str) -> tuple[dict[str, Any], list[dict[str, Any]]]:
-        """Return a run, named by its number, last or last-1, and its visits (see `runs.listed` and `runs.visits`).
-
-        Raises StoreError if there is none.
-        """
+        """Return a run, named by its number, last or last-1, and its visits. Raises StoreError if there is none."""
         with self._database.reading() as connection:
             number = _runs.number(connection, name)
             return _runs.one(connection, number), _runs.visits(connection, number)

@@ -12,6 +12,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
+from harvester.schema import SECONDHAND_FLAGS
 from harvester.store.tables import BIRTH, GIVEN, KEY, ROW
 
 BJD_TOLERANCE_D = 2e-9
@@ -30,6 +31,8 @@ class Merge:
     known: int
     known_elsewhere: int
     replaced: Any = field(default_factory=lambda: pa.array([], pa.int64()))
+    elsewhere: Any = field(default_factory=lambda: pa.array([], pa.int64()))
+    """The targets' ids of the rows that are known elsewhere."""
 
 
 def content_digest(rows: pa.Table) -> str:
@@ -49,8 +52,12 @@ def content_digest(rows: pa.Table) -> str:
 def without_repeats(rows: pa.Table) -> tuple[pa.Table, pa.Table, int]:
     """Return rows with every key once (the first), rows that contradict the first of their key, and the number of plain repeats.
 
-    A contradiction is no revision: one answer that gives one observation two values cannot be trusted to mean the later one.
+    A contradiction is no revision: one answer that gives one observation two values cannot be trusted to mean the later one. What is told from
+    memory (SECONDHAND_FLAGS) contradicts nothing, and counts only where nothing else tells of the measurement.
     """
+    told = _secondhand(rows)
+    if told.any():
+        return _own_first(rows, told)
     codes = _codes(rows)
     _, first, back = np.unique(codes, return_index=True, return_inverse=True)
     again = np.flatnonzero(first[back] != np.arange(len(codes)))
@@ -65,19 +72,40 @@ def merge(stored: pa.Table, delivered: pa.Table) -> Merge:
     """Compare a delivery with the stored rows of its target and filters; keys in `delivered` are unique.
 
     A row is revised when its own source gives another value in any of the survey's columns, or when its BJD_TDB moved by more than
-    BJD_TOLERANCE_D (a target whose position was corrected). A measurement that another source delivered first is known elsewhere.
+    BJD_TOLERANCE_D (a target whose position was corrected). A measurement that another source delivered first is known elsewhere. What is told
+    from memory (SECONDHAND_FLAGS) revises nothing but the BJD_TDB.
     """
     if not stored.num_rows:
         return Merge(delivered, delivered.slice(0, 0), 0, 0)
-    place = pc.index_in(_key(delivered), value_set=_key(stored))
+    many = _of_many(delivered) or _of_many(stored)
+    place = pc.index_in(_key(delivered, many=many), value_set=_key(stored, many=many))
     is_new = pc.is_null(place)
     found, old = delivered.filter(pc.invert(is_new)), stored.take(place.drop_null())
     elsewhere: Any = pc.not_equal(old["source_id"], found["source_id"])
-    changed = pc.and_(pc.invert(elsewhere), pc.or_(_differs(old, found, GIVEN), _moved(old["bjd_tdb"], found["bjd_tdb"])))
+    stronger: Any = pa.array(~_secondhand(found))
+    differs = pc.or_(pc.and_(stronger, _differs(old, found, GIVEN)), _moved(old["bjd_tdb"], found["bjd_tdb"]))
+    changed = pc.and_(pc.invert(elsewhere), differs)
     others = pc.sum(elsewhere).as_py() or 0
     revised = found.filter(changed)
     replaced = place.drop_null().filter(changed)
-    return Merge(delivered.filter(is_new), revised, found.num_rows - revised.num_rows - others, others, replaced)
+    known = found.num_rows - revised.num_rows - others
+    return Merge(delivered.filter(is_new), revised, known, others, replaced, found["target_id"].filter(elsewhere))
+
+
+def _own_first(rows: pa.Table, told: NDArray[np.bool_]) -> tuple[pa.Table, pa.Table, int]:
+    """Return the same as `without_repeats` for rows of which some are told from memory."""
+    own, contradictory, repeats = without_repeats(rows.filter(pa.array(~told)))
+    memory = rows.filter(pa.array(told))
+    places = np.sort(np.unique(_codes(memory), return_index=True)[1])
+    once = memory.take(places)
+    many = _of_many(rows)
+    once = once.filter(pc.invert(pc.is_in(_key(once, many=many), value_set=_key(own, many=many))))
+    return pa.concat_tables([own, once]), contradictory, repeats + memory.num_rows - once.num_rows
+
+
+def _secondhand(rows: pa.Table) -> NDArray[np.bool_]:
+    """Return which rows are told from memory: their flags have that word."""
+    return np.asarray(pc.fill_null(pc.match_substring_regex(rows["flags"], SECONDHAND_FLAGS), False), bool)
 
 
 def _bytes_of(column: Any) -> Iterator[Any]:
@@ -96,15 +124,22 @@ def _bytes_of(column: Any) -> Iterator[Any]:
 
 
 def _codes(rows: pa.Table) -> NDArray[np.int64]:
-    """Return a number for every row, the same for the same key."""
-    filters, observations = (rows[name].combine_chunks().dictionary_encode() for name in KEY)
-    pairs = np.asarray(observations.indices.to_numpy(), np.int64) * len(filters.dictionary) + filters.indices.to_numpy()
-    return np.asarray(pairs, np.int64)
+    """Return a number for every row, the same for the same key of the same target."""
+    codes: NDArray[np.int64] = np.zeros(rows.num_rows, np.int64)
+    for name in (*(("target_id",) if _of_many(rows) else ()), *KEY):
+        column = rows[name].combine_chunks().dictionary_encode()
+        codes = codes * max(len(column.dictionary), 1) + column.indices.to_numpy()
+    return codes
 
 
-def _key(rows: pa.Table) -> Any:
-    words: Any = [pc.cast(rows[name], pa.string()) for name in KEY]
+def _key(rows: pa.Table, *, many: bool = False) -> Any:
+    words: Any = [pc.cast(rows[name], pa.string()) for name in (*(("target_id",) if many else ()), *KEY)]
     return pc.binary_join_element_wise(*words, ":")
+
+
+def _of_many(rows: pa.Table) -> bool:
+    least, most = pc.min_max(rows["target_id"]).values()
+    return bool(least.is_valid and least != most)
 
 
 def _differs(left: pa.Table, right: pa.Table, columns: tuple[str, ...]) -> Any:

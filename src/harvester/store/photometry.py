@@ -14,14 +14,15 @@ from sqlalchemy import Connection, bindparam
 from harvester.store import binary
 from harvester.store.prepared import Prepared, execute, execute_many
 from harvester.store.rows import tuples_of
-from harvester.store.series import FILTER, Lines, encoded
+from harvester.store.series import FEW, FILTER, Lines, encoded
 from harvester.store.tables import BIRTH, STORED, photometry, photometry_version, series
 
 IDENTITY = ("series_id", "observation")
 MOST_PARAMETERS = 999
 """As many as any SQLite allows in a statement."""
 VERSION = pa.schema([*STORED, ("replaced_by_run", pa.int64()), ("replaced_at", pa.string())])
-_MORE_POINTS = Prepared(series.update().where(series.c.id == bindparam("line")).values(points=series.c.points + bindparam("more")))
+_MORE = series.update().where(series.c.id == bindparam("line")).values(points=series.c.points + bindparam("more"))
+_MORE_POINTS = Prepared(_MORE)
 
 
 def stored(connection: Connection, lines: Lines, filter_ids: set[int]) -> list[tuple[Any, ...]]:
@@ -68,9 +69,12 @@ def _keep_count(connection: Connection, rows: pa.Table, sign: int, lines: Lines)
     """Keep the number of points of every series, also in `lines`."""
     numbers, counts = np.unique(rows["series_id"].to_numpy(), return_counts=True)
     more = dict(zip(numbers.tolist(), (sign * counts).tolist(), strict=True))
+    if len(more) > FEW:
+        connection.execute(_MORE, [{"line": number, "more": count} for number, count in more.items()])
     for key, line in lines.items():
         if line.id in more:
-            _MORE_POINTS(connection, line=line.id, more=more[line.id])
+            if len(more) <= FEW:
+                _MORE_POINTS(connection, line=line.id, more=more[line.id])
             lines[key] = line._replace(points=line.points + more[line.id])
 
 

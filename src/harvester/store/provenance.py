@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import pyarrow as pa
 from sqlalchemy import Connection, bindparam, func, select
 
+from harvester.elsewhere import Elsewhere
 from harvester.payload import SkyObject
 from harvester.store.prepared import Missing, Prepared
 from harvester.store.rows import clean
@@ -37,11 +38,11 @@ def held(connection: Connection, answer: Payload) -> int | None:
 
 def archived(connection: Connection, answer: Payload) -> int:
     """Return the id of a payload; one that is new is kept, and a body that was pruned and has come again is put back."""
-    found = _HELD.one(connection, sha256=answer.sha256)
+    found, here = _HELD.one(connection, sha256=answer.sha256), not isinstance(answer, Elsewhere)
     if found is None:
-        _ARCHIVE(connection, sha256=answer.sha256, size=len(answer.body), body=compressed(answer.body))
+        _ARCHIVE(connection, sha256=answer.sha256, size=len(answer.body), body=compressed(answer.body) if here else None)
         (found,) = _HELD.all(connection, sha256=answer.sha256)
-    elif found[1]:
+    elif found[1] and here:
         connection.execute(payload.update().where(payload.c.id == found[0]), {"body": compressed(answer.body)})
     return int(found[0])
 
@@ -49,14 +50,15 @@ def archived(connection: Connection, answer: Payload) -> int:
 def keep_requests(connection: Connection, answers: Sequence[Payload], payload_ids: Sequence[int | None], visit_id: int) -> None:
     """Record how each payload (its id in the store beside it) was asked for, and what `fetch` said of it."""
     for answer, payload_id in zip(answers, payload_ids, strict=True):
-        _REQUEST(connection, visit_id=visit_id, **request_row(connection, answer, payload_id))
+        _REQUEST(connection, **request_row(connection, answer, payload_id, visit_id))
 
 
-def request_row(connection: Connection, answer: Payload, payload_id: int | None) -> dict[str, Any]:
-    """Return what the table of requests holds of a payload, but for its visit; a list of objects that is new is added."""
+def request_row(connection: Connection, answer: Payload, payload_id: int | None, visit_id: int) -> dict[str, Any]:
+    """Return how a payload was asked for as a row, without its own id; its list of objects is kept."""
     return {
         **{name: clean(getattr(answer, name)) for name in ("url", "content_type", "time", "role", "doubt")},
         "params": clean(json.dumps(dict(answer.params), default=str, ensure_ascii=False)),
+        "visit_id": visit_id,
         "payload_id": payload_id,
         "sky_objects_id": _list_id(connection, answer),
     }

@@ -8,11 +8,11 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
-from sqlalchemy import UniqueConstraint
+from sqlalchemy import UniqueConstraint, func, select
 from sqlalchemy.dialects import postgresql, sqlite
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping, Sequence
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
 
     from sqlalchemy import Connection, Select, Table
 
@@ -36,6 +36,8 @@ def clean(text: str) -> str:
     >>> clean("a" + chr(0) + "b" + chr(0xD800))
     'ab?'
     """
+    if text.isascii() and NUL not in text:
+        return text
     return text.replace(NUL, "").encode("utf-8", "replace").decode()
 
 
@@ -87,6 +89,37 @@ def insert_missing(connection: Connection, table: Table, *, instead: Mapping[str
         return insert(table).on_conflict_do_nothing()
     (unique,) = (constraint for constraint in table.constraints if isinstance(constraint, UniqueConstraint))
     return insert(table).on_conflict_do_update(index_elements=list(unique.columns), set_=instead)
+
+
+def insert_numbered(connection: Connection, table: Table, rows: Sequence[Mapping[str, Any]]) -> list[int]:
+    """Insert rows into a table that numbers its rows; return their numbers, in order. The transaction is a writing one."""
+    if not rows:
+        return []
+    if connection.dialect.name == "sqlite":  # nobody else writes meanwhile
+        first = int(connection.execute(select(func.coalesce(func.max(table.c.id), 0))).scalar_one()) + 1
+        insert_plain(connection, table, [{**row, "id": first + place} for place, row in enumerate(rows)])
+        return list(range(first, first + len(rows)))
+    statement = table.insert().returning(table.c.id, sort_by_parameter_order=True)
+    return [int(number) for number in connection.execute(statement, [dict(row) for row in rows]).scalars()]
+
+
+def insert_plain(connection: Connection, table: Table, rows: Sequence[Mapping[str, Any]], *, missing: bool = False) -> None:
+    """Insert rows that have the same columns, with `missing` only those that are not there; SQLite takes them as they are, which is much faster."""
+    if not rows:
+        return
+    if connection.dialect.name != "sqlite":
+        connection.execute(insert_missing(connection, table) if missing else table.insert(), [dict(row) for row in rows])
+        return
+    names = list(rows[0])
+    marks = ", ".join("?" * len(names))
+    text = f"INSERT {'OR IGNORE ' * missing}INTO {table.name} ({', '.join(names)}) VALUES ({marks})"  # noqa: S608 - names of ours
+    driver: Any = connection.connection.driver_connection
+    driver.executemany(text, [[row[name] for name in names] for row in rows])
+
+
+def parts_of(values: Sequence[Any], most: int = 500) -> Iterator[Sequence[Any]]:
+    """Cut values so that a statement can take every part as parameters."""
+    return (values[start : start + most] for start in range(0, len(values), most))
 
 
 def filters_of(rows: pa.Table | None) -> list[str]:

@@ -8,15 +8,21 @@ from typing import TYPE_CHECKING
 from sqlalchemy import select
 
 from harvester.errors import StoreError
+from harvester.store.bulk import write_many
 from harvester.store.rows import clean, now
 from harvester.store.tables import run, visit
 from harvester.store.visit import NOT_FAILED, Counts, Visit
 from harvester.store.write import write
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator, Sequence
+
+    from sqlalchemy import Connection
 
     from harvester.store.connection import Database
+    from harvester.store.many import Many
+
+    Write = Callable[[Connection], None]
 
 
 class Run:
@@ -33,6 +39,14 @@ class Run:
         """Store one visit, or nothing of it: rows, versions, payloads, Outcome, watermark, ids and quarantine. Raises StoreError."""
         with self._database.writing() as connection:
             return write(connection, visit, self.id, self.version)
+
+    def batch(self, parts: Sequence[Many], before: Write = lambda _: None, after: Write = lambda _: None) -> list[Counts]:
+        """Store visits to many targets, and what is written `before` and `after` them, or nothing. Raises StoreError, and what these raise."""
+        with self._database.writing() as connection:
+            before(connection)
+            counts = [counts for part in parts for counts in write_many(connection, part, self.id)]
+            after(connection)
+        return counts
 
 
 @contextmanager

@@ -113,7 +113,7 @@ def _record(
         return
     values = {f"{schedule.name}_{name}": value for name, value in after._asdict().items()} | {"target": target_id, "source": source_id}
     values |= {f"{visit.name}_{name}": value for name, value in visit_row(delivered, counts, ids).items()}
-    asked = request_row(connection, delivered.payloads[0], payload_ids[0])
+    asked = request_row(connection, delivered.payloads[0], payload_ids[0], 0)
     values |= {f"{request.name}_{name}": value for name, value in asked.items()}
     ((visit_id,),) = _AT_ONCE.all(connection, **values)
     keep_requests(connection, delivered.payloads[1:], payload_ids[1:], visit_id)

@@ -14,7 +14,7 @@ import pyarrow.compute as pc
 from sqlalchemy import Connection, Table, bindparam, select
 
 from harvester.store.prepared import Numbered, Prepared
-from harvester.store.rows import fetch, insert_missing
+from harvester.store.rows import fetch, insert_missing, insert_numbered
 from harvester.store.tables import FROM_OBJECT, ROW, STORED, VERBATIM, flags, series
 
 if TYPE_CHECKING:
@@ -53,6 +53,13 @@ _FLAGS = Prepared(select(flags.c.id).where(flags.c.text == bindparam("word")))
 def of_target(connection: Connection, target_id: int) -> Lines:
     """Return the series that a target has."""
     return {tuple(row[:-2]): Line(*row[-2:]) for row in _LINES.all(connection, target=target_id)}
+
+
+def of_targets(connection: Connection, target_ids: list[int]) -> Lines:
+    """Return the series that targets have."""
+    columns = [series.c[name] for name in (*SERIES, "id", "points")]
+    found = [connection.execute(select(*columns).where(series.c.target_id.in_(part))).all() for part in _parts(target_ids)]
+    return {tuple(row[:-2]): Line(*row[-2:]) for rows in found for row in rows}
 
 
 def points(lines: Lines) -> dict[int, int]:
@@ -146,23 +153,16 @@ def _joined(shared: Any, own: Any) -> Any:
 
 
 def _shortened(observations: Any, objects: Any) -> Any:
-    """Replace the object's id, where an observation_id begins with it, by FROM_OBJECT; object by object, as a target has few."""
-    coded = _one_chunk(objects).dictionary_encode()
-    codes = pc.fill_null(coded.indices, -1).to_numpy()
-    places = [np.flatnonzero(codes == code) for code in range(-1, len(coded.dictionary))]
-    words = [None, *coded.dictionary.to_pylist()]
-    parts = [_without(observations.take(here), word) for here, word in zip(places, words, strict=True)]
-    return pa.chunked_array([chunk for part in parts for chunk in part.chunks], pa.string()).take(np.argsort(np.concatenate(places)))
-
-
-def _without(observations: Any, word: str | None) -> Any:
-    """Cut a word off the beginning of texts; mark texts that begin with a mark themselves."""
+    """Replace the object's id, where an observation_id begins with it, by FROM_OBJECT; texts that begin with a mark themselves are marked."""
     marked = pc.or_(pc.starts_with(observations, FROM_OBJECT), pc.starts_with(observations, VERBATIM))
     whole = pc.if_else(marked, pc.binary_join_element_wise(VERBATIM, observations, ""), observations)
-    if not word:
-        return whole
-    rest = pc.binary_join_element_wise(FROM_OBJECT, pc.utf8_slice_codeunits(observations, len(word)), "")
-    return pc.if_else(pc.starts_with(observations, word), rest, whole)
+    lengths = pc.utf8_length(objects)
+    for length in pc.unique(lengths).to_pylist():  # ids of a survey have few lengths
+        if length:
+            begins = pc.and_(pc.equal(lengths, length), pc.equal(pc.utf8_slice_codeunits(observations, 0, length), objects))
+            rest = pc.binary_join_element_wise(FROM_OBJECT, pc.utf8_slice_codeunits(observations, length), "")
+            whole = pc.if_else(pc.fill_null(begins, False), rest, whole)
+    return whole
 
 
 def _lengthened(written: Any, objects: Any) -> Any:
@@ -181,9 +181,13 @@ def _series_ids(connection: Connection, rows: pa.Table, lines: Lines, *, add: bo
     _, first, back = np.unique(codes, return_index=True, return_inverse=True)
     wanted = [tuple(row.values()) for row in rows.select(SERIES).take(first).to_pylist()]
     if add:
-        for key in wanted:
-            if key not in lines:
-                lines[key] = Line(_NEW_LINE(connection, **dict(zip(SERIES, key, strict=True))), 0)
+        new = [key for key in dict.fromkeys(wanted) if key not in lines]
+        numbers = (
+            insert_numbered(connection, series, [dict(zip(SERIES, key, strict=True)) for key in new])
+            if len(new) > FEW
+            else [_NEW_LINE(connection, **dict(zip(SERIES, key, strict=True))) for key in new]
+        )
+        lines |= {key: Line(number, 0) for key, number in zip(new, numbers, strict=True)}
     return pa.array(np.array([lines.get(key, NO_LINE).id for key in wanted], np.int64)[back])
 
 

@@ -9,8 +9,10 @@ from typing import TYPE_CHECKING
 from sqlalchemy import Connection, Select, bindparam, delete, func, select
 
 from harvester.errors import StoreError
+from harvester.store.alert_tables import alert
+from harvester.store.match_tables import crossmatch, crossmatch_row
 from harvester.store.prepared import Missing, Prepared
-from harvester.store.rows import clean, now
+from harvester.store.rows import clean, insert_plain, now, parts_of
 from harvester.store.tables import NAME, alias, photometry, photometry_version, quarantine, request, schedule, series, target, visit
 from harvester.target import Target, fold
 
@@ -54,6 +56,31 @@ def visited(connection: Connection, asked: Target) -> int:
     if held[1:] != tuple(getattr(asked, name) for name in POSITION):
         move(connection, held[0], asked)
     return int(held[0])
+
+
+def follow(connection: Connection, new: Sequence[Target]) -> None:
+    """Follow targets of whose names nobody knows any, all at once."""
+    moment = now()
+    rows = [{name: getattr(one, name) for name in POSITION} | {"name": clean(one.name), "folded": fold(clean(one.name))} for one in new]
+    insert_plain(connection, target, [row | {"added": moment} for row in rows], missing=True)
+    numbers = ids_of(connection, [row["folded"] for row in rows])
+    pairs = [
+        (numbers[row["folded"]], survey, word)
+        for one, row in zip(new, rows, strict=True)
+        for survey, words in {NAME: one.aliases, **one.ids}.items()
+        for word in words
+        if survey != NAME or fold(clean(word)) != row["folded"]
+    ]
+    told = [{"target_id": number, "survey": survey, "id": clean(word), "folded": fold(clean(word))} for number, survey, word in pairs]
+    insert_plain(connection, alias, told, missing=True)
+
+
+def ids_of(connection: Connection, folded: Sequence[str]) -> dict[str, int]:
+    """Return the ids of targets by their own folded names."""
+    found: dict[str, int] = {}
+    for part in parts_of(folded):
+        found |= dict(connection.execute(select(target.c.folded, target.c.id).where(target.c.folded.in_(part))).all())
+    return found
 
 
 def _are_known(connection: Connection, target_id: int, asked: Target) -> bool:
@@ -136,7 +163,7 @@ def points(connection: Connection) -> dict[str, int]:
 def remove(connection: Connection, name: str, *, force: bool) -> int:
     """Stop following a target; return how many points went with it. Raises StoreError if there are any and `force` is not given.
 
-    Rows, versions, visits and names go; payloads stay, for other targets may share them.
+    Rows, versions, visits and names go; payloads and alerts stay, for other targets may share them.
     """
     target_id = get(connection, name)
     own = select(series.c.id).where(series.c.target_id == target_id)
@@ -148,6 +175,10 @@ def remove(connection: Connection, name: str, *, force: bool) -> int:
             f"To remove both: harvest targets remove --target '{name}' --with-photometry",
         )
     visits = select(visit.c.id).where(visit.c.target_id == target_id)
+    connection.execute(alert.update().where(alert.c.target_id == target_id), {"target_id": None})
+    matches = select(crossmatch.c.id).where(crossmatch.c.target_id == target_id)
+    connection.execute(delete(crossmatch_row).where(crossmatch_row.c.crossmatch_id.in_(matches)))
+    connection.execute(delete(crossmatch).where(crossmatch.c.target_id == target_id))
     connection.execute(delete(request).where(request.c.visit_id.in_(visits)))
     for table in (photometry, photometry_version):
         connection.execute(delete(table).where(table.c.series_id.in_(own)))

@@ -9,14 +9,15 @@ from typing import TYPE_CHECKING
 from sqlalchemy import Connection, inspect, select, text
 
 from harvester.errors import StoreError, StoreTooNew, WrongKind
-from harvester.store.tables import meta, metadata
+from harvester.store.every_table import metadata
+from harvester.store.tables import meta
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from harvester.store.connection import Database
 
-REVISIONS = ("0001", "0002", "0003")
+REVISIONS = ("0001", "0002", "0003", "0004", "0005", "0006", "0007")
 """Every revision of the schema, oldest first: opening a store need not load Alembic."""
 VERSION_TABLE = "alembic_version"
 MAKING = 0x68617276

@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
 CONTRADICTION = "another row of the same answer has this observation_id and other values"
 LOST = "had points of this target before, and sent none now"
-_SCHEDULED = Prepared(
+SCHEDULE = Prepared(
     select(*(schedule.c[name] for name in SCHEDULED)).where(
         schedule.c.target_id == bindparam("target"), schedule.c.source_id == bindparam("source")
     )
@@ -37,7 +37,7 @@ _SCHEDULED = Prepared(
 
 
 @dataclass(frozen=True, slots=True)
-class _Place:
+class Place:
     """Where a visit belongs; `before` is its row of `schedule`, None at the first visit; `lines` are the target's series."""
 
     target_id: int
@@ -48,6 +48,7 @@ class _Place:
 
     @property
     def watermark(self) -> float | None:
+        """The newest epoch that the source delivered before."""
         return self.before.watermark if self.before else None
 
 
@@ -96,18 +97,18 @@ def _written(connection: Connection, delivered: Visit, run_id: int, digest: str)
         keep_requests(connection, delivered.payloads, delivery.payload_ids, visit_id)
         _reschedule(connection, delivered, delivery, place, after=(visit_id, counts, digest))
         strike(connection, delivered.source, delivered.finished_jobs)
-    _keep_refused(connection, refused, place, visit_id)
-    _keep_ids(connection, delivered, place)
+    keep_refused(connection, refused, place, visit_id)
+    keep_ids(connection, delivered, place)
     return counts
 
 
-def _place(connection: Connection, delivered: Visit, run_id: int) -> _Place:
+def _place(connection: Connection, delivered: Visit, run_id: int) -> Place:
     target_id, asked = targets.visited(connection, delivered.target), source_id(connection, delivered.source)
-    before = _SCHEDULED.one(connection, target=target_id, source=asked)
-    return _Place(target_id, asked, run_id, Scheduled(*before) if before else None, series.of_target(connection, target_id))
+    before = SCHEDULE.one(connection, target=target_id, source=asked)
+    return Place(target_id, asked, run_id, Scheduled(*before) if before else None, series.of_target(connection, target_id))
 
 
-def _delivery(connection: Connection, delivered: Visit, place: _Place) -> _Delivery:
+def _delivery(connection: Connection, delivered: Visit, place: Place) -> _Delivery:
     rows = delivered.rows
     filter_ids = {label: passband_id(connection, label) for label in filters_of(rows)}
     payload_ids = [archived(connection, answer) for answer in delivered.payloads]
@@ -116,7 +117,7 @@ def _delivery(connection: Connection, delivered: Visit, place: _Place) -> _Deliv
     return _Delivery(once, contradictory, repeats, filter_ids, payload_ids, content_digest(once))
 
 
-def _as_stored(rows: pa.Table, filter_ids: Mapping[str, int], payload_ids: list[int], place: _Place) -> pa.Table:
+def _as_stored(rows: pa.Table, filter_ids: Mapping[str, int], payload_ids: list[int], place: Place) -> pa.Table:
     columns: dict[str, Any] = {name: rows[name] for name in rows.column_names if name in ROW.names}
     for name in ("target_id", "source_id", "run_id"):
         columns[name] = pa.repeat(pa.scalar(getattr(place, name)), rows.num_rows)
@@ -126,18 +127,18 @@ def _as_stored(rows: pa.Table, filter_ids: Mapping[str, int], payload_ids: list[
     return conformed(pa.table(columns), ROW)
 
 
-def _merge(connection: Connection, delivery: _Delivery, place: _Place) -> Merge:
+def _merge(connection: Connection, delivery: _Delivery, place: Place) -> Merge:
     rows, none = delivery.rows, delivery.rows.slice(0, 0)
     if place.before and place.before.rows_digest == delivery.digest:
         return Merge(none, none, rows.num_rows + delivery.repeats, 0)
     held = photometry.stored(connection, place.lines, set(delivery.filter_ids.values()))
-    merged = _compared(connection, rows, held, place) if held else Merge(rows, none, 0, 0)
+    merged = compared(connection, rows, held, place) if held else Merge(rows, none, 0, 0)
     photometry.insert(connection, merged.new, place.lines)
     photometry.insert(connection, merged.revised, place.lines)
     return replace(merged, known=merged.known + delivery.repeats)
 
 
-def _compared(connection: Connection, rows: pa.Table, held: list[tuple[Any, ...]], place: _Place) -> Merge:
+def compared(connection: Connection, rows: pa.Table, held: list[tuple[Any, ...]], place: Place) -> Merge:
     """Compare a delivery with stored rows; those that it revises leave `photometry`.
 
     Mostly all but the latest are stored exactly so: only the others are worth a closer look.
@@ -153,15 +154,21 @@ def _compared(connection: Connection, rows: pa.Table, held: list[tuple[Any, ...]
 
 
 def _refused(delivered: Visit, delivery: _Delivery) -> list[dict[str, Any]]:
-    """Return the rows for quarantine: those that `conform` rejected, and those that contradict another of the same answer."""
-    labels = {number: label for label, number in delivery.filter_ids.items()}
+    return refused_rows(delivery.contradictory, delivered.quarantine, delivery.filter_ids, delivery.payload_ids)
+
+
+def refused_rows(
+    contradictory: pa.Table, rejected: pa.Table | None, filter_ids: Mapping[str, int], payload_ids: list[int]
+) -> list[dict[str, Any]]:
+    """Return the rows for quarantine: those that contradict another of the same answer, and those that `conform` rejected."""
+    labels = {number: label for label, number in filter_ids.items()}
     refused = []
-    for row in _dicts(delivery.contradictory):
+    for row in _dicts(contradictory):
         told = {"filter": labels[row["filter_id"]]} | {name: row[name] for name in ("observation_id", *GIVEN)}
         refused.append({"reason": CONTRADICTION, "payload_id": row["payload_id"], "row": _as_json(told)})
-    for row in _dicts(delivered.quarantine):
+    for row in _dicts(rejected):
         reason, index = row.pop("reason"), row.pop("payload")
-        payload_id = None if index is None else delivery.payload_ids[index]
+        payload_id = None if index is None else payload_ids[index]
         refused.append({"reason": clean(reason), "payload_id": payload_id, "row": _as_json(row)})
     return refused
 
@@ -177,7 +184,7 @@ def _as_json(row: Mapping[str, Any]) -> str:
     return clean(json.dumps(finite, ensure_ascii=False))
 
 
-def _counts(delivery: _Delivery, merged: Merge, place: _Place) -> Counts:
+def _counts(delivery: _Delivery, merged: Merge, place: Place) -> Counts:
     counted = [_per_filter(merged.new), _per_filter(merged.revised), series.points(place.lines)]
     by_filter = {label: FilterCounts(*(part.get(key, 0) for part in counted)) for label, key in sorted(delivery.filter_ids.items())}
     return Counts(merged.new.num_rows, merged.revised.num_rows, merged.known, merged.known_elsewhere, by_filter=by_filter)
@@ -188,7 +195,7 @@ def _per_filter(rows: pa.Table) -> dict[int, int]:
     return dict(zip(numbers.tolist(), counts.tolist(), strict=True))
 
 
-def _settled(delivered: Visit, counts: Counts, place: _Place, *, refused: int, less: bool) -> Counts:
+def _settled(delivered: Visit, counts: Counts, place: Place, *, refused: int, less: bool) -> Counts:
     """Return the counts with what the engine could not know: whether anything is new, and whether there was more before (`less`: too much more)."""
     outcome, message = delivered.outcome, clean(delivered.message)
     if outcome in {"new", "unchanged"}:
@@ -200,7 +207,7 @@ def _settled(delivered: Visit, counts: Counts, place: _Place, *, refused: int, l
     return replace(counts, quarantined=refused, outcome=outcome, message=message)
 
 
-def _keep_refused(connection: Connection, refused: list[dict[str, Any]], place: _Place, visit_id: int) -> None:
+def keep_refused(connection: Connection, refused: list[dict[str, Any]], place: Place, visit_id: int) -> None:
     """Add what is not in quarantine already: the same bad row comes again with every delivery."""
     if not refused:
         return
@@ -212,7 +219,7 @@ def _keep_refused(connection: Connection, refused: list[dict[str, Any]], place: 
         connection.execute(quarantine.insert(), [row | where for row in fresh.values()])
 
 
-def _release(connection: Connection, refused: list[dict[str, Any]], place: _Place, payload_ids: list[int]) -> None:
+def _release(connection: Connection, refused: list[dict[str, Any]], place: Place, payload_ids: list[int]) -> None:
     """Take out of quarantine what came from replayed payloads and is refused no longer."""
     still = {(row["reason"], row["row"]) for row in refused}
     here = (quarantine.c.target_id == place.target_id) & (quarantine.c.source_id == place.source_id)
@@ -222,7 +229,7 @@ def _release(connection: Connection, refused: list[dict[str, Any]], place: _Plac
         connection.execute(delete(quarantine).where(quarantine.c.id.in_(freed)))
 
 
-def _replayed(connection: Connection, place: _Place, rows: pa.Table, *, changed: bool) -> None:
+def _replayed(connection: Connection, place: Place, rows: pa.Table, *, changed: bool) -> None:
     """Note what a replay changes in the schedule: nothing was asked, but the next delivery must not be taken for known when rows differ now."""
     newest = pc.max(rows["bjd_tdb"]).as_py()
     values = {"digest": None, "rows_digest": None} if changed else {}
@@ -233,14 +240,15 @@ def _replayed(connection: Connection, place: _Place, rows: pa.Table, *, changed:
         connection.execute(schedule.update().where(here), values)
 
 
-def _keep_ids(connection: Connection, delivered: Visit, place: _Place) -> None:
+def keep_ids(connection: Connection, delivered: Visit, place: Place) -> None:
+    """Remember under which ids the surveys know the target."""
     found = {delivered.survey: delivered.object_ids, **delivered.also_ids}
     for survey, words in found.items():
         for word in words:
             targets.keep_id(connection, place.target_id, survey, word)
 
 
-def _reschedule(connection: Connection, delivered: Visit, delivery: _Delivery, place: _Place, *, after: tuple[int, Counts, str]) -> None:
+def _reschedule(connection: Connection, delivered: Visit, delivery: _Delivery, place: Place, *, after: tuple[int, Counts, str]) -> None:
     """Put the visit into the schedule; `after` it there are its id, its counts and its digest."""
     before, rows, (visit_id, counts, digest) = place.before or NEVER, delivery.rows, after
     epochs = [epoch for epoch in (before.watermark, pc.max(rows["bjd_tdb"]).as_py()) if epoch is not None]

@@ -2,7 +2,7 @@
 
 from alembic import context
 
-from harvester.store.tables import metadata
+from harvester.store.every_table import metadata
 
 context.configure(connection=context.config.attributes["connection"], target_metadata=metadata)
 with context.begin_transaction():

@@ -1,0 +1,1 @@
+"""Alerts: asked of brokers, read of nightly archives, heard on streams; their packets and stamps."""

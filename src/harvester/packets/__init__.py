@@ -1,0 +1,11 @@
+"""Alert packets: Avro as the surveys send it, decoded to photometry and to pictures.
+
+A packet holds one alert: the measurement that made it, the history of its object, and three stamps. `ztf_rows` and `lsst_rows` read many at
+once, in columns; a packet that cannot be read is refused with its reason, and never stops the others.
+"""
+
+from harvester.packets.container import PacketError
+from harvester.packets.lsst import lsst_rows
+from harvester.packets.ztf import Packets, ztf_rows
+
+__all__ = ["PacketError", "Packets", "lsst_rows", "ztf_rows"]
