@@ -4,7 +4,7 @@ release: every night since June 2018, schemas up to 4.02; forced photometry with
 manual: https://github.com/ZwickyTransientFacility/ztf-avro-alert
 time: JD in UTC, start of the exposure of 30 s, which starts at a whole second
 magnitude: AB; difference from a reference image, total where the reference's source is the object
-quality: as of the alerts of brokers: suspect with rb < 0.55, nbad > 0, or a difference among totals
+quality: suspect below rb 0.65 (drb 0.5), beyond cuts on nbad, fwhm, elong, magdiff, if negative, or a total amid differences
 missing: null, -999, -99999; a previous candidate without a magnitude is a limit (5 sigma)
 cite: 2019PASP..131a8003M 2019PASP..131a8001P
 
