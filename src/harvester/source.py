@@ -19,7 +19,7 @@ from difflib import get_close_matches
 from functools import lru_cache
 from importlib.metadata import EntryPoint, EntryPoints, entry_points
 from string import Formatter
-from typing import TYPE_CHECKING, Any, ClassVar, NoReturn, Protocol
+from typing import TYPE_CHECKING, Any, ClassVar, NoReturn, Protocol, TypeVar
 
 from harvester.description import Description, broken, columns_file, describe, layouts, package
 from harvester.errors import UnknownSource
@@ -45,11 +45,13 @@ __all__ = [
     "find",
     "layouts",
     "load",
+    "made",
     "package",
     "registered",
 ]
 
 GROUP = "harvester.sources"
+Plugin = TypeVar("Plugin")
 TODO = "TODO"
 
 
@@ -249,11 +251,15 @@ def find(name: str) -> EntryPoint:
 
 def load(name: str) -> Source:
     """Import and return a source. Raises UnknownSource or BrokenSource (with the remedy)."""
-    entry = find(name)
+    return made(find(name), Source)  # type: ignore[type-abstract] # a registered one is not
+
+
+def made(entry: EntryPoint, kind: type[Plugin]) -> Plugin:
+    """Import and return what an entry point names, which has to be of a kind. Raises BrokenSource (with the remedy)."""
     try:
-        made = entry.load()()
+        found = entry.load()()
     except (Exception, SystemExit) as error:  # an outsider's module may do anything at all on import
         raise broken(entry, f"{type(error).__name__}: {error}") from error
-    if not isinstance(made, Source):
-        raise broken(entry, f"{entry.value} is no harvester.source.Source")
-    return made
+    if not isinstance(found, kind):
+        raise broken(entry, f"{entry.value} is no {kind.__module__}.{kind.__name__}")
+    return found

@@ -20,9 +20,8 @@ from typing import ClassVar
 
 from harvester.alerts.alert import Alert
 from harvester.alerts.question import MODES, Feedback, Question, checked
-from harvester.description import broken
 from harvester.errors import UnknownBroker
-from harvester.source import Credential, Http, Pace
+from harvester.source import Credential, Http, Pace, made
 
 __all__ = ["MODES", "Alert", "Broker", "Credential", "Feedback", "Http", "Pace", "Question", "find", "load", "registered"]
 
@@ -101,11 +100,4 @@ def find(name: str) -> EntryPoint:
 
 def load(name: str) -> Broker:
     """Import and return a broker. Raises UnknownBroker or BrokenSource (with the remedy)."""
-    entry = find(name)
-    try:
-        made = entry.load()()
-    except Exception as error:  # an outsider's module may raise anything at all on import
-        raise broken(entry, f"{type(error).__name__}: {error}") from error
-    if not isinstance(made, Broker):
-        raise broken(entry, f"{entry.value} is no harvester.alerts.broker.Broker")
-    return made
+    return made(find(name), Broker)  # type: ignore[type-abstract] # a registered one is not
