@@ -6,6 +6,7 @@ import sqlite3
 import subprocess
 import sys
 import threading
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
 
@@ -170,12 +171,75 @@ def test_an_unchanged_payload_touches_no_photometry(store):
     kept = []
     touched = statements_of(store, lambda: kept.append(deliver(store, visit(rows("o1", "o2"), object_ids=("686103400067717",)))))
     (counts,) = kept
-    writing = [statement for statement in touched if statement.startswith(("INSERT", "UPDATE", "DELETE"))]
+    writing = [statement for statement in touched if statement.startswith(("INSERT", "UPDATE", "DELETE", "WITH"))]
     assert (counts.outcome, counts.known) == ("unchanged", 2)
     assert counts.by_filter == {"g(ZTF)": FilterCounts(total=2)}
     assert writing
     assert not [statement for statement in writing if "photometry" in statement or "INTO payload" in statement]
     assert len(query(store, "SELECT * FROM visit")) == 2
+
+
+def of_stars(*numbers, body=PAYLOAD.body):
+    """Return a visit to each of some stars that are nowhere near one another."""
+    return [visit(rows(f"o{number}"), body=body, target=Target(f"star {number}", 10.0 * number, 20.0)) for number in numbers]
+
+
+def history(store):
+    """Return every visit of the last run with the payloads that it got, and what the schedule says of it."""
+    told = """SELECT target.name, visit.outcome, visit.known, visit.new, request.url, request.payload_id, schedule.digest, schedule.failures
+        FROM visit JOIN target ON target.id = visit.target_id JOIN request ON request.visit_id = visit.id
+        JOIN schedule ON schedule.visit_id = visit.id WHERE visit.run_id = (SELECT max(id) FROM run) ORDER BY visit.id, request.id"""
+    return query(store, told)
+
+
+def test_visits_without_news_share_a_transaction_and_leave_what_they_would_leave_alone(store):
+    with store.run("fetch", "0.1.0") as run:
+        assert [counts.outcome for counts in run.visits(of_stars(1, 2, 3, 4))] == ["new"] * 4
+    alone = [deliver(store, one) for one in of_stars(3, 1, 2, 4)]
+    with store.run("fetch", "0.1.0") as run:
+        for one in of_stars(3, 1, 2, 4):
+            run.visit(one)
+    expected = history(store)
+    with store.run("fetch", "0.1.0") as run:
+        together = []
+        seen = statements_of(store, lambda: together.extend(run.visits(of_stars(3, 1, 2, 4))))
+    assert together == alone
+    assert history(store) == expected
+    assert len(expected) == 4
+    if store._database.is_sqlite:
+        assert seen.count("BEGIN IMMEDIATE") == 1
+    else:
+        assert len(seen) == 2
+
+
+def test_a_visit_with_news_among_others_is_told_in_its_place(store):
+    with store.run("fetch", "0.1.0") as run:
+        assert len(list(run.visits(of_stars(1, 2, 3)))) == 3
+        (changed,) = of_stars(2, body=b"other bytes")
+        first, _, last = of_stars(1, 2, 3)
+        taken = list(run.visits([first, replace(changed, rows=rows("o2", "o9")), last, last]))
+    assert [(counts.outcome, counts.new, counts.known) for counts in taken] == [
+        ("unchanged", 0, 1), ("new", 1, 1), ("unchanged", 0, 1), ("unchanged", 0, 1),
+    ]  # fmt: skip
+    assert [row[:4] for row in history(store)] == [
+        ("star 1", "unchanged", 1, 0), ("star 2", "new", 1, 1), ("star 3", "unchanged", 1, 0),
+    ]  # fmt: skip
+
+
+def test_two_runs_may_hold_the_same_targets_in_any_order(store):
+    with store.run("fetch", "0.1.0") as run:
+        list(run.visits(of_stars(*range(1, 9))))
+
+    def again(numbers):
+        with (
+            Store.open(store._database.url.render_as_string(hide_password=False), simulated=True) as mine,
+            mine.run("fetch", "0.1.0") as run,
+        ):
+            return [counts.outcome for _ in range(20) for counts in run.visits(of_stars(*numbers))]
+
+    with ThreadPoolExecutor(2) as two:
+        done = list(two.map(again, [range(1, 9), range(8, 0, -1)]))
+    assert done == [["unchanged"] * 160] * 2
 
 
 def test_the_same_payload_is_compared_when_it_now_matches_other_objects(store):

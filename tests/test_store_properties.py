@@ -152,6 +152,25 @@ def test_any_sequence_of_deliveries_ends_as_the_model_says(store, numbers, deliv
     assert repr(ordered(replaced(store, target.name))) == repr(ordered(model.before))
 
 
+@settings(max_examples=20, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow])
+@given(chosen=st.lists(st.tuples(st.integers(0, 2), st.sampled_from(SOURCES), st.integers(0, 1)), max_size=12), size=st.integers(1, 5))
+def test_visits_taken_together_end_as_those_taken_one_by_one(store, numbers, chosen, size):
+    blank, start = dict.fromkeys(VALUES) | {"quality": 0, "filter": "g(ZTF)"}, next(numbers)
+    ends = []
+    for way, step in (("alone", 1), ("together", size)):
+        stars = [Target(f"{way} {start} {number}", 10.0 + next(numbers) / 100, 20.0) for number in range(3)]
+        for star in stars:
+            store.add_target(star)
+        answers = [[blank | {"observation_id": f"x{part}", "mag": 12.5 + part}] for part in range(2)]
+        visits = [delivered(-part, stars[star], source, answers[part]) for star, source, part in chosen]
+        with store.run(way, "0.1.0") as run:
+            for first in range(0, len(visits), step):
+                assert len(list(run.visits(visits[first : first + step]))) == len(visits[first : first + step])
+        told = [(row["outcome"], row["known"], row["new"], row["revised"]) for row in store.visits("last")[1]]
+        ends.append((told, [held(store, star.name) for star in stars]))
+    assert ends[0] == ends[1]
+
+
 @settings(max_examples=200, deadline=None)
 @given(pairs=st.lists(st.tuples(TEXTS, st.none() | TEXTS, st.none() | TEXTS), min_size=1, max_size=5))
 def test_shortened_texts_are_read_back_as_they_were(pairs):

@@ -1,7 +1,7 @@
-"""The engine: a plan's tasks become visits, visits go into the store one by one.
+"""The engine: a plan's tasks become visits, visits go into the store as they come.
 
-Threads ask, normalise and convert, a lane of them for every host; the thread that called writes, each visit in a transaction of its own. One failing
-source never stops another.
+Threads ask, normalise and convert, a lane of them for every host; the thread that called writes, each visit whole or not
+at all. One failing source never stops another.
 """
 
 from __future__ import annotations
@@ -77,7 +77,7 @@ def carry_out(
     on_outcome: Callable[[Outcome], None] = lambda _: None,
     stop: Stop | None = None,
 ) -> None:
-    """Do the tasks, as many at once as each host's pace allows; write each visit in one transaction as it comes, then tell its Outcome.
+    """Do the tasks, as many at once as each host's pace allows; write each visit, whole or not at all, as it comes, then tell its Outcome.
 
     A failure of a source becomes an Outcome. Once `stop` says so no task is begun; those under way are finished and stored. What the store cannot
     do (StoreError) ends the run at once: nothing after it could be kept. So does KeyboardInterrupt. An `executor` does the work of the tasks
@@ -91,9 +91,10 @@ def carry_out(
 
     crew = Crew(lanes(tasks, client, settings), do, stop)
     with store.run(command, __version__) as writer, closing(crew.results(client.close)) as results:
-        for found in results:
-            for visit, outcome in found:
-                on_outcome(stored(outcome, writer.visit(visit)))
+        for done in results:
+            visited = [one for found in done for one in found]
+            for (_, outcome), counts in zip(visited, writer.visits([visit for visit, _ in visited]), strict=True):
+                on_outcome(stored(outcome, counts))
         if stop.asked or crew.left_over:
             writer.status = "interrupted" if stop.asked else "partial"
 

@@ -12,6 +12,7 @@ import logging
 import threading
 from collections import deque
 from collections.abc import Callable, Generator, Iterable, Iterator
+from contextlib import suppress
 from dataclasses import dataclass, field
 from queue import Empty, Queue
 from time import monotonic
@@ -22,8 +23,8 @@ if TYPE_CHECKING:
 
 Done = TypeVar("Done")
 
-WAITING_TO_BE_WRITTEN = 32
-"""Tasks whose answers may wait for the one that writes."""
+WAITING_TO_BE_WRITTEN = 16
+"""Tasks whose answers may wait for the one that writes, who takes no more than so many at once."""
 LOOK_S = 0.1
 """How often a waiting lane looks whether it may go on."""
 LAST_WORDS_S = 1.0
@@ -92,26 +93,33 @@ class Crew(Generic[Done]):
         self._turn = threading.Condition()
         self._abandoned = False
 
-    def results(self, abandon: Callable[[], None]) -> Generator[Done, None, None]:
-        """Yield what was done, as it is done. If this ends early, `abandon` is called, which has to end what is under way."""
+    def results(self, abandon: Callable[[], None]) -> Generator[list[Done], None, None]:
+        """Yield what was done, as it is done: all that waits at once. If this ends early, `abandon` is called, which has to end what is under way."""
         threads = [threading.Thread(target=self._serve, args=(lane,), daemon=True) for lane in self._lanes for _ in range(lane.threads)]
         for thread in threads:
             thread.start()
         working = len(threads)
         try:
             while working:
-                done = self._done.get()
-                if not isinstance(done, _Ended):
-                    yield done
-                    continue
-                working -= 1
-                if done.error:
-                    raise done.error
+                taken = self._taken()
+                yield [one for one in taken if not isinstance(one, _Ended)]
+                ended = [one for one in taken if isinstance(one, _Ended)]
+                working -= len(ended)
+                for error in filter(None, (one.error for one in ended)):
+                    raise error
         finally:
             if working:
                 self._abandoned = True
                 abandon()
                 self._dismiss(threads)
+
+    def _taken(self) -> list[Done | _Ended]:
+        """Wait for something to be done; return it and all that is waiting with it."""
+        taken = [self._done.get()]
+        with suppress(Empty):
+            while len(taken) < WAITING_TO_BE_WRITTEN:
+                taken.append(self._done.get_nowait())
+        return taken
 
     @property
     def left_over(self) -> bool:

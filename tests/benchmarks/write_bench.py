@@ -6,6 +6,7 @@ process, and of the PostgreSQL server's where there is one. Rounds are taken in 
 
 from contextlib import contextmanager
 from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
 from statistics import median
 from time import process_time
@@ -15,6 +16,7 @@ import psycopg
 from made_rows import ROWS_PER_VISIT, visits
 from sqlalchemy import select
 
+from harvester.lanes import WAITING_TO_BE_WRITTEN
 from harvester.store import Store
 from harvester.store.rows import fetch, tuples_of
 from harvester.store.tables import STORED, photometry
@@ -105,9 +107,12 @@ def _round(place, size: tuple[int, int], clock, raw) -> tuple[float, float, floa
 
 
 def deliver(store: Store, delivered) -> None:
+    """Store visits as a run does, which takes all that wait."""
     with store.run("benchmark", "1") as run:
-        for visit in delivered:
-            run.visit(visit)
+        waiting = iter(delivered)
+        while some := list(islice(waiting, WAITING_TO_BE_WRITTEN)):
+            for _ in run.visits(some):
+                pass
 
 
 def _executemany(store: Store, ready, clock) -> float:

@@ -30,9 +30,9 @@ _LIST = Prepared(select(sky_objects.c.id).where(sky_objects.c.sha256 == bindpara
 _REQUEST = Prepared(request.insert().inline(), *(column.name for column in request.columns if column.name != "id"))
 
 
-def held(connection: Connection, answer: Payload) -> int | None:
+def held(connection: Connection, sha256: str) -> int | None:
     """Return the id of a payload that the archive has, body and all; None for any other."""
-    found = _HELD.one(connection, sha256=answer.sha256)
+    found = _HELD.one(connection, sha256=sha256)
     return None if found is None or found[1] else int(found[0])
 
 

@@ -1,4 +1,4 @@
-"""One invocation of `harvest`, as the store records it: its visits, each in a transaction of its own, and how it ended."""
+"""One invocation of `harvest`, as the store records it: its visits, each whole or not at all, and how it ended."""
 
 from __future__ import annotations
 
@@ -37,8 +37,19 @@ class Run:
 
     def visit(self, visit: Visit) -> Counts:
         """Store one visit, or nothing of it: rows, versions, payloads, Outcome, watermark, ids and quarantine. Raises StoreError."""
-        with self._database.writing() as connection:
-            return write(connection, visit, self.id, self.version)
+        (counts,) = self.visits([visit])
+        return counts
+
+    def visits(self, delivered: Sequence[Visit]) -> Iterator[Counts]:
+        """Store visits one after another, each whole or not at all; yield what each changed once it is stored. Raises StoreError.
+
+        Those without news that follow one another share a transaction: to begin and to end one is most of what they cost.
+        """
+        while delivered:
+            with self._database.writing() as connection:
+                stored = write(connection, delivered, self.id, self.version)
+            yield from stored
+            delivered = delivered[len(stored) :]
 
     def batch(self, parts: Sequence[Many], before: Write = lambda _: None, after: Write = lambda _: None) -> list[Counts]:
         """Store visits to many targets, and what is written `before` and `after` them, or nothing. Raises StoreError, and what these raise."""

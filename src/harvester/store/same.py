@@ -1,4 +1,4 @@
-"""A delivery that is the same as the last one: recorded in a few statements, without a look at the photometry.
+"""Deliveries that are the same as the last ones: recorded in a few statements, without a look at the photometry.
 
 Most visits of a nightly update are so, and they decide what the update costs.
 """
@@ -8,55 +8,45 @@ from __future__ import annotations
 import hashlib
 import json
 from collections import Counter
-from typing import TYPE_CHECKING, Any
+from dataclasses import dataclass
+from itertools import takewhile
+from typing import TYPE_CHECKING
 
-from sqlalchemy import ColumnElement, Table, Update, bindparam, cast, func, insert, select
+from sqlalchemy import bindparam, select
 
+from harvester.store.at_once import WHERE, Asked, Known, lasts, record
 from harvester.store.prepared import Prepared
 from harvester.store.provenance import held, keep_requests, request_row
 from harvester.store.record import SCHEDULED, Scheduled, keep_visit, reschedule, visit_row
 from harvester.store.rows import clean, filters_of
 from harvester.store.schedule import entry
-from harvester.store.tables import passband, payload, request, schedule, series, source, target, visit
+from harvester.store.tables import passband, schedule, series, source, target
 from harvester.store.visit import SUCCESSES, Counts, FilterCounts, Visit
 from harvester.target import fold
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Iterable
 
     from sqlalchemy import Connection
 
-_HELD = select(payload.c.id).where(payload.c.sha256 == bindparam("sha256"), func.length(payload.c.body).is_not(None))
 _LAST = Prepared(
-    select(
-        *(schedule.c.target_id, schedule.c.source_id, *(schedule.c[name] for name in SCHEDULED)),
-        *(_HELD.scalar_subquery(), passband.c.label, series.c.points),
-    )
+    select(*(schedule.c[name] for name in (*WHERE, *SCHEDULED)), passband.c.label, series.c.points)
     .select_from(schedule.join(target, target.c.id == schedule.c.target_id).join(source, source.c.id == schedule.c.source_id))
     .outerjoin_from(target, series, series.c.target_id == target.c.id)
     .outerjoin_from(series, passband, passband.c.id == series.c.filter_id)
     .where(target.c.folded == bindparam("name"), source.c.name == bindparam("source"), schedule.c.digest == bindparam("digest"))
-    .with_for_update(key_share=True, of=target)
 )
-"""What the schedule says, if the delivery is the same as the last one; the id of its first payload, if the archive has it; for every series."""
+"""What the schedule says, if the delivery is the same as the last one, for every series."""
 
 
-def _at_once() -> Update:
-    """Return one statement that records a visit, its first request and its place in the schedule, and returns the visit's id."""
+@dataclass(frozen=True, slots=True)
+class _Same:
+    """A visit without news: what it counts, what is known of it, and its place in the schedule."""
 
-    def told(table: Table, *names: str) -> dict[str, ColumnElement[Any]]:
-        return {name: cast(bindparam(f"{table.name}_{name}"), table.c[name].type) for name in names}
-
-    visits = told(visit, *(column.name for column in visit.columns if column.name != "id"))
-    visited = insert(visit).values(visits).returning(visit.c.id).cte("visited")
-    requests = told(request, *(column.name for column in request.columns if column.name not in {"id", "visit_id"}))
-    asked = insert(request).from_select([*requests, "visit_id"], select(*requests.values(), visited.c.id)).cte("asked")
-    values = told(schedule, *SCHEDULED) | {"visit_id": select(visited.c.id).scalar_subquery()}
-    here = (schedule.c.target_id == bindparam("target")) & (schedule.c.source_id == bindparam("source"))
-    return schedule.update().where(here).values(values).add_cte(asked).returning(schedule.c.visit_id)
-
-
-_AT_ONCE = Prepared(_at_once())
+    delivered: Visit
+    counts: Counts
+    known: Known
+    after: Scheduled
 
 
 def digest_of(delivered: Visit, version: str) -> str:
@@ -74,49 +64,76 @@ def digest_of(delivered: Visit, version: str) -> str:
     return hashlib.sha256(json.dumps(what).encode()).hexdigest()
 
 
-def repeated(connection: Connection, delivered: Visit, run_id: int, digest: str) -> Counts | None:
-    """Record a visit that brought what the last one brought; return its counts, or None, with nothing written, for any other visit."""
-    if delivered.replayed or delivered.finished_jobs or delivered.outcome not in SUCCESSES:
+def repeated(connection: Connection, delivered: Iterable[Visit], run_id: int, version: str) -> list[Counts]:
+    """Record visits as long as they bring what the last ones brought; return their counts: none, with nothing written, if the first brings more."""
+    alike = _alike(delivered)
+    asked = [_asked(visit, version) for visit in alike]
+    far = connection.dialect.name != "sqlite"
+    found = (lasts if far else _lasts)(connection, asked) if asked else {}
+    judged = (_same(visit, asked[number], found.get(number)) for number, visit in enumerate(alike))
+    same = [one for one in takewhile(bool, judged) if one]
+    if same:
+        (_record if far else _record_each)(connection, same, run_id)
+    return [one.counts for one in same]
+
+
+def _alike(delivered: Iterable[Visit]) -> list[Visit]:
+    """Return the visits, up to the first that cannot be like the last one, or is of a target and source that is among them."""
+    pairs: set[tuple[str, str]] = set()
+    alike = []
+    for visit in delivered:
+        pair = (fold(clean(visit.target.name)), visit.source)
+        if visit.replayed or visit.finished_jobs or visit.outcome not in SUCCESSES or pair in pairs:
+            break
+        pairs.add(pair)
+        alike.append(visit)
+    return alike
+
+
+def _asked(visit: Visit, version: str) -> Asked:
+    return Asked(fold(clean(visit.target.name)), visit.source, digest_of(visit, version), [answer.sha256 for answer in visit.payloads])
+
+
+def _lasts(connection: Connection, asked: Iterable[Asked]) -> dict[int, Known]:
+    """Do as `at_once.lasts`, one by one, up to the first delivery that is another than the last."""
+    found: dict[int, Known] = {}
+    for number, one in enumerate(asked):
+        rows = _LAST.all(connection, name=one.name, source=one.source, digest=one.digest)
+        if not rows:
+            break
+        target_id, source_id, *last = rows[0][:-2]
+        payload_ids = [held(connection, key) for key in one.hashes]
+        here = [key for key in payload_ids if key is not None]
+        found[number] = Known((target_id, source_id), Scheduled(*last), here, [row[-2:] for row in rows])
+    return found
+
+
+def _same(delivered: Visit, asked: Asked, known: Known | None) -> _Same | None:
+    """Return what there is to record of a visit; None if it brings more, or nothing where there was something."""
+    if known is None or len(known.payload_ids) < len(asked.hashes) or (delivered.outcome == "empty" and known.before.watermark is not None):
         return None
-    hashes = [answer.sha256 for answer in delivered.payloads]
-    found = _LAST.all(
-        connection, name=fold(clean(delivered.target.name)), source=delivered.source, digest=digest, sha256=next(iter(hashes), "")
+    counts = _counts(delivered, known.points)
+    return _Same(
+        delivered, counts, known, known.before._replace(**entry(delivered, known.before, counts.outcome, known.before.served or 0))
     )
-    if not found:
-        return None
-    target_id, source_id, *last, first = found[0][:-2]
-    before = Scheduled(*last)
-    payload_ids = [first, *(held(connection, answer) for answer in delivered.payloads[1:])][: len(hashes)]
-    if None in payload_ids or (delivered.outcome == "empty" and before.watermark is not None):
-        return None
-    counts = _counts(delivered, [row[-2:] for row in found])
-    after = before._replace(**entry(delivered, before, counts.outcome, before.served or 0))
-    _record(connection, delivered, counts, (run_id, target_id, source_id), after=after, payload_ids=payload_ids)
-    return counts
 
 
-def _record(
-    connection: Connection,
-    delivered: Visit,
-    counts: Counts,
-    ids: tuple[int, int, int],
-    *,
-    after: Scheduled,
-    payload_ids: Sequence[int | None],
-) -> None:
-    """Write down a visit, its requests and its place in the schedule: on a server in one statement, whose way there is what takes the time."""
-    _, target_id, source_id = ids
-    if not payload_ids or connection.dialect.name == "sqlite":
-        visit_id = keep_visit(connection, delivered, counts, ids)
-        keep_requests(connection, delivered.payloads, payload_ids, visit_id)
-        reschedule(connection, target_id, source_id, after._replace(visit_id=visit_id), first=False)
-        return
-    values = {f"{schedule.name}_{name}": value for name, value in after._asdict().items()} | {"target": target_id, "source": source_id}
-    values |= {f"{visit.name}_{name}": value for name, value in visit_row(delivered, counts, ids).items()}
-    asked = request_row(connection, delivered.payloads[0], payload_ids[0], 0)
-    values |= {f"{request.name}_{name}": value for name, value in asked.items()}
-    ((visit_id,),) = _AT_ONCE.all(connection, **values)
-    keep_requests(connection, delivered.payloads[1:], payload_ids[1:], visit_id)
+def _record_each(connection: Connection, same: Iterable[_Same], run_id: int) -> None:
+    for one in same:
+        visit_id = keep_visit(connection, one.delivered, one.counts, (run_id, *one.known.where))
+        keep_requests(connection, one.delivered.payloads, one.known.payload_ids, visit_id)
+        reschedule(connection, *one.known.where, one.after._replace(visit_id=visit_id), first=False)
+
+
+def _record(connection: Connection, same: Iterable[_Same], run_id: int) -> None:
+    visits, requests, planned = [], [], []
+    for one in same:
+        where = dict(zip(WHERE, one.known.where, strict=True))
+        visits.append(visit_row(one.delivered, one.counts, (run_id, *one.known.where)))
+        answers = zip(one.delivered.payloads, one.known.payload_ids, strict=True)
+        requests += [where | request_row(connection, answer, number, 0) for answer, number in answers]
+        planned.append(where | one.after._asdict())
+    record(connection, visits, requests, planned)
 
 
 def _counts(delivered: Visit, points: Iterable[tuple[str, int]]) -> Counts:
