@@ -60,8 +60,8 @@ def write(place, number, *, last=None, begun=None):
         if begun:
             begun.set()
         with store.run("update", "0.1.0") as run:
-            for one in night(number):
-                run.visit(one)
+            for _ in run.visits(night(number) * 2):  # the second half brings nothing new, and shares a transaction
+                pass
     return len(counted)
 
 
