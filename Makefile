@@ -24,10 +24,10 @@ demo: $(READY)  ## The main job against the simulated sky: leaves a database, a 
 	  --filter "G(GAIA_DR3)" --filter "BP(GAIA_DR3)" --filter "RP(GAIA_DR3)" --filter "g(ZTF_DR)" --filter "r(ZTF_DR)"
 
 test: $(READY)  ## All tests, those on PostgreSQL included
-	$(BIN)/python -m pytest -n $(JOBS)
+	$(BIN)/python -m pytest -n $(JOBS) --dist worksteal
 
 quick: $(READY)  ## The quick part of the tests
-	$(BIN)/python -m pytest -n $(JOBS) -m "not slow"
+	$(BIN)/python -m pytest -n $(JOBS) --dist worksteal -m "not slow"
 
 check: $(READY)  ## Lint, types, and whether the generated documentation is current
 	$(BIN)/ruff check .

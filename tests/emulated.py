@@ -10,6 +10,10 @@ from harvester.cli.options import App
 from harvester.emulator.app import Emulator
 from harvester.emulator.faults import Faults
 from harvester.emulator.server import serve
+from harvester.session import pace
+
+SHORT_BACKOFF_S = 0.05
+"""Before the first retry, twice as long before the next: what comes of retries is the same; how long they wait is tested with the session."""
 
 
 @pytest.fixture(scope="session")
@@ -21,11 +25,12 @@ def running():
 
 @pytest.fixture
 def emulator(running, monkeypatch):
-    """The emulator, without faults and with no request on record; --emulate means this one."""
+    """The emulator, without faults and with no request on record; --emulate means this one, and retries come soon."""
     app, server = running
     app.faults = Faults()
     app.requests.clear()
     monkeypatch.setattr(App, "emulator", server)
+    monkeypatch.setattr(pace, "FIRST_BACKOFF_S", SHORT_BACKOFF_S)
     yield app
     app.faults, app.recordings = Faults(), []
 

@@ -187,6 +187,15 @@ def test_a_payload_that_came_again_lately_is_not_old(store):
     assert store.archive.prune("2026-06-01")[0] == 0
 
 
+@pytest.mark.parametrize("days", ["nan", "inf", "1e9", "-1"])
+def test_an_age_that_is_none_is_refused_and_nothing_is_removed(harvest, store, store_url, days):
+    answered(store, body({1: 12.5}))
+    harvest.store = store_url
+    assert harvest(f"payloads prune --older-than {days}") == 2
+    assert "--older-than" in harvest.err
+    assert store.archive.prune("2999-01-01T00:00:00.000Z", dry_run=True)[0] == 1
+
+
 def test_a_pruned_body_that_comes_again_is_kept_again(store):
     answered(store, body({1: 12.5}))
     store.archive.prune(LATER)

@@ -112,6 +112,16 @@ def test_a_copy_goes_on_where_the_store_was(store, other_url):
         assert problems(there) == {}
 
 
+@pytest.mark.parametrize("is_old", [False, True])
+def test_a_copy_keeps_the_name_of_the_store_for_what_is_exported_of_it(store, store_url, other_url, is_old):
+    named = store.about()["store"]
+    if is_old:  # made by a harvester that kept no name
+        harm(store_url, statements("DELETE FROM meta WHERE key = 'name'"))
+    store.copy(other_url)
+    with Store.open(other_url, simulated=True) as there:
+        assert there.about()["store"] == store.about()["store"] == named
+
+
 def test_a_negative_zero_survives_where_the_new_place_can_hold_it(store, store_url, other_url):
     deliver(store, visit(rows("o1", flux=[-0.0])))
     store.copy(other_url)
@@ -275,6 +285,19 @@ DAMAGES = {
     "key": ({"keys", "identity", "points", "visits"}, a_key_that_is_none),
     "quality": ({"values"}, statements("UPDATE photometry SET quality = 7 WHERE quality = 0")),
     "infinity": ({"values"}, statements("UPDATE photometry SET mag = 'Infinity'")),
+    "moment": ({"texts"}, statements("UPDATE visit SET time = 'yesterday' WHERE id = 1")),
+    "date": ({"texts"}, statements("UPDATE schedule SET next_due = '2026-05-01' WHERE target_id = 1")),
+    "moment of a version": ({"texts"}, statements("UPDATE photometry_version SET replaced_at = 'x' WHERE id = 3")),
+    "no hash": ({"texts"}, statements("UPDATE payload SET sha256 = 'z' || substr(sha256, 2), body = NULL WHERE id = 1")),
+    "short hash": ({"texts"}, statements("UPDATE payload SET sha256 = 'ff', body = NULL WHERE id = 1")),
+    "parameters": ({"texts"}, statements("UPDATE request SET params = '{' WHERE id = 1")),
+    "row in quarantine": ({"texts"}, statements("UPDATE quarantine SET row = 'mag=12'")),
+    "size of a pruned payload": ({"values"}, statements("UPDATE payload SET size = -1, body = NULL WHERE id = 1")),
+    "right ascension": ({"values"}, statements("UPDATE target SET ra = 400 WHERE id = 1")),
+    "declination": ({"values"}, statements("UPDATE target SET dec = -91 WHERE id = 1")),
+    "half a position": ({"values"}, statements("UPDATE target SET ra = NULL WHERE id = 1")),
+    "failures": ({"values"}, statements("UPDATE schedule SET failures = -1 WHERE target_id = 1")),
+    "known": ({"values"}, statements("UPDATE visit SET known = -1 WHERE id = 1")),
     "run of a point": ({"references", "visits", "versions"}, statements("UPDATE photometry SET run_id = 99")),
     "payload of a point": ({"references", "requests"}, statements("UPDATE photometry SET payload_id = 99")),
     "series of a point": ({"references", "points", "visits", "versions"}, statements("UPDATE photometry SET series_id = 99 WHERE series_id = 1")),
@@ -295,12 +318,20 @@ DAMAGES = {
     "schedule": ({"requests"}, statements("UPDATE schedule SET visit_id = 1")),
     "measurement": ({"points", "visits", "requests"}, a_measurement_in_two_series),
     "series": ({"points"}, a_series_twice),
+    "object of a series": (
+        {"points"},
+        statements(
+            "UPDATE photometry SET observation = '+1' WHERE observation = 'o5'",
+            "UPDATE series SET object_id = NULL WHERE id = (SELECT series_id FROM photometry WHERE observation = '+1')",
+        ),
+    ),
+    "id of a point": ({"points"}, statements("UPDATE photometry SET observation = '' WHERE observation = 'o5'")),
     "successor": (
         {"points", "versions", "visits"},
         statements("DELETE FROM photometry WHERE observation IN (SELECT observation FROM photometry_version)"),
     ),
     "chain": ({"versions", "visits"}, statements("DELETE FROM photometry_version WHERE id = (SELECT max(id) FROM photometry_version)")),
-    "order": ({"versions"}, statements("UPDATE photometry_version SET replaced_at = '2000' WHERE id = (SELECT max(id) FROM photometry_version)")),
+    "order": ({"versions"}, statements("UPDATE photometry_version SET replaced_at = '2000-01-01T00:00:00.000Z' WHERE id = 3")),
     "lost point": ({"points", "visits"}, statements("DELETE FROM photometry WHERE series_id = 1 AND observation IN ('o1', '+o1')")),
     "count": ({"visits"}, statements("UPDATE visit SET new = new + 1 WHERE id = 1")),
     "revisions": ({"visits"}, statements("UPDATE visit SET revised = revised - 1, new = new + 1 WHERE revised > 0")),
@@ -308,7 +339,7 @@ DAMAGES = {
     "quarantined": ({"visits"}, statements("UPDATE visit SET quarantined = 0")),
     "end": ({"runs"}, statements("UPDATE run SET ended = NULL WHERE id = 1")),
     "running": ({"runs"}, statements("UPDATE run SET status = 'running' WHERE id = 1")),
-    "start": ({"runs"}, statements("UPDATE run SET started = '2999' WHERE id = 1")),
+    "start": ({"runs"}, statements("UPDATE run SET started = '2999-01-01T00:00:00.000Z' WHERE id = 1")),
     "no watermark": ({"watermarks"}, statements("UPDATE schedule SET watermark = NULL")),
     "watermark behind": ({"watermarks"}, statements("UPDATE schedule SET watermark = watermark - 1")),
     "watermark ahead": ({"watermarks"}, statements("UPDATE schedule SET watermark = watermark + 1")),
@@ -377,7 +408,7 @@ def test_damage_is_found_by_the_check_that_looks_for_it(filled, damage):
 
 
 @ON_SQLITE
-@pytest.mark.parametrize("change", ["mag = 'bright'", "mag = -9e999", "upper_limit = 0.5", "observation = x'00'"])
+@pytest.mark.parametrize("change", ["mag = 'bright'", "mag = -9e999", "upper_limit = 0.5", "upper_limit = 7", "observation = x'00'"])
 def test_a_value_of_another_type_is_found(store, store_url, change):
     fill(store)
     harm(store_url, statements(f"UPDATE photometry SET {change} WHERE observation LIKE '%o3'"))

@@ -6,6 +6,7 @@ import re
 import shutil
 import subprocess
 import sys
+from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
@@ -19,16 +20,27 @@ ESCAPES = re.compile(r"\x1b\[[0-9;?]*[A-Za-z]")
 pytestmark = pytest.mark.slow
 
 
-def blocks(language):
-    return re.findall(rf"^```{language}\n(.*?)^```", README, flags=re.DOTALL | re.MULTILINE)
+@dataclass(frozen=True)
+class Section:
+    """The commands of a console block, in order, with the output that is shown for each; and the heading above it."""
+
+    heading: str
+    commands: list[tuple[str, list[str]]]
 
 
-def steps():
-    """Every command of the console blocks in order, with the output shown for it."""
-    for block in blocks("console"):
-        for step in re.split(r"^\$ ", block, flags=re.MULTILINE)[1:]:
-            command, _, output = step.partition("\n")
-            yield command, [line for line in output.splitlines() if line.strip()]
+def sections():
+    """Return the console blocks of README."""
+    found, heading = [], "first screen"
+    for title, block in re.findall(r"^## ([^\n]*)$|^```console\n(.*?)^```", README, flags=re.DOTALL | re.MULTILINE):
+        heading = title or heading
+        steps = [step.partition("\n") for step in re.split(r"^\$ ", block, flags=re.MULTILINE)[1:]]
+        if steps:
+            commands = [(command, [line for line in output.splitlines() if line.strip()]) for command, _, output in steps]
+            found.append(Section(heading, commands))
+    return found
+
+
+FIRST, *OTHERS = sections()
 
 
 def typed(command, folder):
@@ -52,17 +64,43 @@ def _part(main):
         return b""
 
 
-def test_every_command_runs_and_prints_what_is_shown(tmp_path):
-    shutil.copy(ROOT / "configs" / "targets.example.csv", tmp_path / "targets.csv")
-    for command, shown in steps():
-        status, printed = typed(command, tmp_path)
+def assert_true(section, results):
+    for (command, shown), (status, printed) in zip(section.commands, results, strict=True):
         assert status == 0, f"{command}\n" + "\n".join(printed)
         assert not shown or printed == shown, command
-    for code in blocks("python")[:1]:
-        environment = os.environ | {"HOME": str(tmp_path), "XDG_DATA_HOME": str(tmp_path / ".local" / "share")}
-        done = subprocess.run([sys.executable, "-c", code], cwd=tmp_path, env=environment, capture_output=True, text=True, check=False)
-        assert done.returncode == 0, done.stderr
-        assert "mag_err" in done.stdout
+
+
+@pytest.fixture(scope="session")
+def newcomer(tmp_path_factory):
+    """The folder of somebody who typed the commands of the first screen, and what became of each."""
+    folder = tmp_path_factory.mktemp("newcomer")
+    shutil.copy(ROOT / "configs" / "targets.example.csv", folder / "targets.csv")
+    return folder, [typed(command, folder) for command, _ in FIRST.commands]
+
+
+def test_the_commands_of_the_first_screen_print_what_is_shown(newcomer):
+    _, results = newcomer
+    assert all(shown for _, shown in FIRST.commands)
+    assert_true(FIRST, results)
+
+
+@pytest.mark.parametrize("section", OTHERS, ids=lambda section: section.heading)
+def test_every_further_command_runs_in_the_order_of_its_section_after_the_first_screen(newcomer, tmp_path, section):
+    before, _ = newcomer
+    shutil.copytree(before, tmp_path, dirs_exist_ok=True)
+    assert_true(section, [typed(command, tmp_path) for command, _ in section.commands])
+
+
+def test_every_command_of_the_readme_stands_in_a_section():
+    assert sum(len(section.commands) for section in (FIRST, *OTHERS)) == len(re.findall(r"^\$ ", README, flags=re.MULTILINE))
+
+
+def test_the_lines_of_python_run(tmp_path):
+    code = re.search(r"^```python\n(.*?)^```", README, flags=re.DOTALL | re.MULTILINE).group(1)
+    environment = os.environ | {"HOME": str(tmp_path), "XDG_DATA_HOME": str(tmp_path / ".local" / "share")}
+    done = subprocess.run([sys.executable, "-c", code], cwd=tmp_path, env=environment, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    assert "mag_err" in done.stdout
 
 
 def test_the_generated_parts_are_current():

@@ -36,14 +36,50 @@ def test_a_file_says_from_which_store_and_run_and_software_it_is(fetched, tmp_pa
     assert '<INFO name="run" value="1"/>' in document
 
 
-def test_an_earlier_state_is_exported_as_it_was_byte_for_byte(fetched, tmp_path):
-    first, again = tmp_path / "a" / "x.parquet", tmp_path / "b" / "x.parquet"
-    first.parent.mkdir()
-    again.parent.mkdir()
-    fetched(f"export -o {first}")
+def written(path):
+    """Return all that an export wrote."""
+    files = sorted(file for file in path.rglob("*") if file.is_file()) if path.is_dir() else [path]
+    return [(file.relative_to(path), file.read_bytes()) for file in files]
+
+
+@pytest.fixture(scope="module")
+def every_format():
+    """The words that write each format."""
+    own = {
+        "aavso": "-o x.txt --obscode ABC",
+        "dataset": "-o x.set",
+        "snana": "-o x.snana",
+        "pylima": "-o x.pylima",
+        "rtmodel": "-o x.rtmodel",
+    }
+    return {form: own.get(form) or f"-o x{TABLE[form].suffixes[0] if TABLE[form].suffixes else f'.{form}'}" for form in FORMATS.split()}
+
+
+@pytest.mark.filterwarnings("ignore::harvester.export.content.LeftOut")
+def test_an_earlier_state_is_exported_as_it_was_byte_for_byte_in_every_format(fetched, tmp_path, every_format):
+    def exported(folder, words=""):
+        (tmp_path / folder).mkdir()
+        for form, output in every_format.items():
+            there = output.replace("-o ", f"-o {folder}/")
+            assert fetched(f"export --format {form} {there} --target 'RR Lyr' {words}") == 0, fetched.err
+        return {path.name: written(path) for path in sorted((tmp_path / folder).iterdir())}
+
+    then = exported("then")
+    fetched("fetch --source ztf_dr --source alerce --target '150.25 2.25' --target 'RR Lyr' -q")
+    assert exported("again", "--as-of 1") == then
+    assert len(then) == len(every_format)
+
+
+@pytest.mark.parametrize("other_url", ["postgresql"], indirect=True)
+def test_a_copy_exports_an_earlier_state_as_the_store_did_byte_for_byte(fetched, tmp_path, other_url):
+    fetched("export -o then.parquet")
     fetched("fetch --source ztf_dr --target '150.25 2.25' -q")
-    fetched(f"export -o {again} --as-of 1")
-    assert first.read_bytes() == again.read_bytes()
+    for number, place in enumerate([str(tmp_path / "copy.db"), other_url, str(tmp_path / "back.db")]):
+        assert fetched(f"db copy --to '{place}'") == 0, fetched.err
+        fetched.store = place
+        assert fetched("payloads prune --older-than 0") == 0
+        assert fetched(f"export -o {number}.parquet --as-of 1") == 0
+        assert (tmp_path / f"{number}.parquet").read_bytes() == (tmp_path / "then.parquet").read_bytes()
 
 
 def test_time_by_choice_is_a_column(fetched):

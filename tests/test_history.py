@@ -11,6 +11,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+import sqlalchemy as sa
 from answers import STAR, answered, asked, body
 from stores import postgres_url, store, store_url
 from test_store import rows, visit
@@ -87,6 +88,36 @@ def test_an_earlier_state_can_be_cut_like_today_s(store):
         assert pa.Table.from_batches(store.read(at=store.past.state("last"), **cut), LIGHT_CURVE) == now
 
 
+def said(store, at=None):
+    """Return what each point says, today or in a state."""
+    batches = pa.Table.from_batches(store.read(at=at, quality="all"), LIGHT_CURVE)
+    return {row["observation_id"].partition("-")[2]: row["mag"] for row in batches.to_pylist()}
+
+
+@pytest.mark.parametrize("steps", [[{1: 12.5}, {1: 12.6, 2: 12.7}, {1: 12.4}], [{1: 12.5, 2: 12.5}, {3: 12.5}, {1: 12.5, 2: 12.6}]])
+def test_a_date_within_a_run_sees_what_was_stored_by_then_though_a_later_visit_of_the_run_changed_it(store, steps):
+    then = []
+    with store.run("alerts listen", "0.1.0") as run:
+        for step in steps:
+            run.visit(asked(body(step))[0])
+            then.append((store.past.state(store.past.newest_change()), said(store)))
+            sleep(0.002)
+    assert len({repr(points) for _, points in then}) == len(steps)
+    for state, points in then:
+        assert said(store, state) == points
+    assert said(store, store.past.state("last")) == then[-1][1]
+    changed = [row["observation_id"][-1] for row in store.past.changes(then[0][0], then[1][0])]
+    assert sorted(changed) == sorted(key for key, mag in then[1][1].items() if then[0][1].get(key) != mag)
+
+
+def test_an_earlier_state_names_the_filters_of_then(store):
+    answered(store, body({1: 12.5}))
+    answered(store, body({1: 12.5}, band="zr", oid="686203400067717"))
+    assert store.past.filters(store.past.state("2020-01-01")) == []
+    assert store.past.filters(store.past.state("1")) == store.past.filters(store.past.state("1"), ["RR Lyr"]) == ["g(ZTF_DR)"]
+    assert store.past.filters(store.past.state("2")) == ["g(ZTF_DR)", "r(ZTF_DR)"]
+
+
 def test_before_the_first_run_there_is_nothing(store):
     answered(store, body({1: 12.5}))
     assert list(store.read(at=store.past.state("2020-01-01"))) == []
@@ -106,6 +137,17 @@ def test_of_runs_that_overlap_each_sees_what_was_stored_when_it_ended(store):
 
     assert sorted(names("2")) == ["686103400067717-1", "o1"]
     assert sorted(names("1")) == ["686103400067717-1", "o1", "o5"]
+
+
+def test_what_a_run_found_stays_in_the_states_of_later_runs_though_the_clock_was_set_back(store):
+    answered(store, body({1: 12.5}))
+    with store._database.writing() as connection:
+        for table in ("visit SET time", "run SET started", "run SET ended"):
+            connection.execute(sa.text(f"UPDATE {table} = '2999-01-01T00:00:00.000Z'"))
+    answered(store, body({1: 12.5, 2: 12.6}))
+    assert said(store, store.past.state("1")) == {"1": 12.5}
+    assert said(store, store.past.state("2")) == {"1": 12.5, "2": 12.6}
+    assert [row["observation_id"][-1] for row in changes(store, "1", "2")] == ["2"]
 
 
 def test_diff_lists_what_was_added_and_what_was_revised_with_both_values(store):
@@ -183,6 +225,17 @@ def test_explain_walks_a_point_back_to_its_payload(store):
     assert (request["url"], request["params"]) == ("https://irsa.example/lc?ID=1", {"ID": "1"})
     assert store.archive.body(told["payload"]["sha256"])[2] == body({1: 12.5, 2: 12.7})
     json.dumps(told)
+
+
+def test_explain_tells_the_visits_of_one_run_apart_and_its_versions_in_order(store):
+    with store.run("alerts listen", "0.1.0") as run:
+        for number, mag in enumerate([12.5, 12.9, 12.1, 12.7]):
+            run.visit(asked(body({1: mag}), radius=1.0 + number)[0])
+        run.visit(asked(body({1: 12.7, 2: 13.0}), radius=9.0)[0])
+    told = store.past.explained("RR Lyr", "g(ZTF_DR)", 2_458_001.0)
+    assert [(version["old"]["mag"], version["new"]["mag"]) for version in told["versions"]] == [(12.5, 12.9), (12.9, 12.1), (12.1, 12.7)]
+    assert told["visit"]["radius"] == 4.0
+    assert store.archive.body(told["payload"]["sha256"])[2] == body({1: 12.7})
 
 
 def test_explain_says_how_the_time_was_converted(store):
@@ -274,6 +327,15 @@ def test_the_reader_imports_nothing_that_opens_the_store_twice():
     loaded = "[name for name in sys.modules if 'harvester' in name or name == 'sqlite3']"
     code = f"import runpy, sys\nrunpy.run_path({str(stream.READER)!r}, run_name='reader')\nprint({loaded})"
     assert subprocess.run([sys.executable, "-P", "-c", code], capture_output=True, text=True, check=True).stdout.strip() == "[]"
+
+
+@pytest.mark.parametrize(("words", "status"), [("''", 2), ("yesterday", 2), ("2020-02-30", 2), ("7", 1), ("20261121", 1)])
+def test_an_export_of_a_state_that_cannot_be_told_is_refused_and_writes_nothing(harvest, tmp_path, words, status):
+    assert harvest("targets add --target '10 20' --name x") == 0
+    assert harvest(f"export -o {tmp_path}/then.csv --as-of {words}") == status
+    assert harvest.err.startswith("error: ")
+    assert "2026-05-01" in harvest.err
+    assert not (tmp_path / "then.csv").exists()
 
 
 def test_export_as_of_and_diff_and_explain_at_the_command_line(harvest, tmp_path):

@@ -13,14 +13,16 @@ from harvester.store.tables import metadata
 FILLED = """
 INSERT INTO meta (key, value) VALUES ('kind', 'simulated');
 INSERT INTO source (id, name) VALUES (1, 'ztf_dr');
-INSERT INTO target (id, name, folded, ra, dec, epoch, pmra, pmdec, added) VALUES (1, 'RR Lyr', 'rrlyr', 291.3, 42.7, 2000, 0, 0, '2026-01-01');
-INSERT INTO run (id, command, version, started, ended, status) VALUES (1, 'fetch', '0.1.0', '2026-01-01', '2026-01-02', 'partial');
+INSERT INTO target (id, name, folded, ra, dec, epoch, pmra, pmdec, added)
+    VALUES (1, 'RR Lyr', 'rrlyr', 291.3, 42.7, 2000, 0, 0, '2026-01-01T00:00:00.000Z');
+INSERT INTO run (id, command, version, started, ended, status)
+    VALUES (1, 'fetch', '0.1.0', '2026-01-01T00:00:00.000Z', '2026-01-02T00:00:00.000Z', 'partial');
 INSERT INTO visit (id, run_id, target_id, source_id, time, outcome, error_kind, message, seconds, source_version, new, revised, known,
-    known_elsewhere, quarantined) VALUES (7, 1, 1, 1, '2026-01-01', 'empty', '', '', 0.5, 'harvester 0.1.0', 0, 0, 0, 0, 0);
-INSERT INTO schedule (target_id, source_id, visit_id, last_success, failures, digest) VALUES (1, 1, 7, '2026-01-01', 0, 'abc');
-INSERT INTO payload (id, sha256, size) VALUES (3, 'ff', 0);
+    known_elsewhere, quarantined) VALUES (7, 1, 1, 1, '2026-01-01T00:00:00.000Z', 'empty', '', '', 0.5, 'harvester 0.1.0', 0, 0, 0, 0, 0);
+INSERT INTO schedule (target_id, source_id, visit_id, last_success, failures, digest) VALUES (1, 1, 7, '2026-01-01T00:00:00.000Z', 0, 'abc');
+INSERT INTO payload (id, sha256, size) VALUES (3, 'ffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffff', 0);
 INSERT INTO request (id, visit_id, payload_id, url, params, content_type, time, role, doubt)
-    VALUES (5, 7, 3, 'https://irsa.example', '{}', '', '2026-01-01', 'photometry', '')
+    VALUES (5, 7, 3, 'https://irsa.example', '{}', '', '2026-01-01T00:00:00.000Z', 'photometry', '')
 """
 
 

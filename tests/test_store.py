@@ -514,6 +514,15 @@ def test_text_that_postgresql_cannot_hold_is_stored_without_its_nul(store):
     assert deliver(store, visit(rows("o1", flags=["a\x00b"]), body=b"2")).known == 1
 
 
+@pytest.mark.parametrize("begins", ["", "chi=0.5 "], ids=["shared", "own"])
+def test_flags_of_any_length_are_stored_as_they_are(store, begins):
+    long = [begins + "".join(chr(0x4E00 + (place * step) % 20_000) for place in range(9_000)) for step in (7, 11)]
+    flags = [*long, "x" + long[0], None]
+    counts = deliver(store, visit(rows("o1", "o2", "o3", "o4", flags=flags)))
+    assert (counts.new, column(store, "flags")) == (4, flags)
+    assert deliver(store, visit(rows("o1", "o2", "o3", "o4", flags=flags), body=b"again")).known == 4
+
+
 @pytest.mark.parametrize("simulated", [True, False])
 def test_simulated_and_real_data_never_meet(store_url, simulated):
     with Store.open(store_url, simulated=simulated) as made:
@@ -552,11 +561,17 @@ def test_upgrading_a_current_store_leaves_it_as_it_is(store, store_url):
 
 FIRST_STORE = [
     "INSERT INTO meta VALUES ('kind', 'simulated')",
-    "INSERT INTO target (id, name, folded, ra, dec, epoch, pmra, pmdec, added) VALUES (1, 'RR Lyr', 'rrlyr', 291.0, 42.0, 2000, 0, 0, '2026')",
+    (
+        "INSERT INTO target (id, name, folded, ra, dec, epoch, pmra, pmdec, added) "
+        "VALUES (1, 'RR Lyr', 'rrlyr', 291.0, 42.0, 2000, 0, 0, '2026-01-02T03:04:05.678Z')"
+    ),
     "INSERT INTO source (id, name) VALUES (1, 'ztf_dr')",
     "INSERT INTO passband (id, label, survey, passband) VALUES (1, 'g(ZTF)', 'ZTF', 'g'), (2, 'r(ZTF)', 'ZTF', 'r')",
-    "INSERT INTO run (id, command, version, started, ended, status) VALUES (1, 'fetch', '0.1.0', '2026', '2027', 'done')",
-    "INSERT INTO visit VALUES (1, 1, 1, 1, '2026', 'new', '', '', 1.0, NULL, NULL, NULL, '', 3, 0, 0, 0, 0)",
+    (
+        "INSERT INTO run (id, command, version, started, ended, status) "
+        "VALUES (1, 'fetch', '0.1.0', '2026-01-02T03:04:05.678Z', '2026-01-02T03:05:05.678Z', 'done')"
+    ),
+    "INSERT INTO visit VALUES (1, 1, 1, 1, '2026-01-02T03:04:05.678Z', 'new', '', '', 1.0, NULL, NULL, NULL, '', 3, 0, 0, 0, 0)",
     "INSERT INTO schedule (target_id, source_id, visit_id, failures, watermark) VALUES (1, 1, 1, 0, 2459002.5)",
     "INSERT INTO series (id, target_id, filter_id, source_id) VALUES (1, 1, 1, 1), (2, 1, 2, 1)",
     *(

@@ -11,6 +11,8 @@ import psycopg
 import pytest
 import sqlalchemy as sa
 
+from harvester.cli import status_of
+from harvester.cli.options import App
 from harvester.errors import StoreError
 from harvester.store import Store, copying
 
@@ -51,19 +53,29 @@ def assert_three_lines(text):
     assert 2 <= len(lines) <= 3
 
 
+PAIRS = ["RR Lyr", "SS Cyg"], ["SS Cyg", "del Cep"]
+
+
+@pytest.fixture(scope="module")
+def one_after_the_other(running, tmp_path_factory):
+    """What a store holds that one process after the other fetched into."""
+    place = tmp_path_factory.mktemp("alone") / "alone.db"
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(App, "emulator", running[1])
+        for first, second in PAIRS:
+            assert status_of(["--emulate", "--store", str(place), "-q", *FETCH, "-t", first, "-t", second]) == 0
+    return content(place)
+
+
 @pytest.mark.slow
-def test_two_processes_fetch_into_one_store_at_once(store_url, tmp_path):
-    names = [["RR Lyr", "SS Cyg"], ["SS Cyg", "del Cep"]]
+def test_two_processes_fetch_into_one_store_at_once(store_url, one_after_the_other):
     workers = [
         subprocess.Popen(command(store_url, *FETCH, "-t", first, "-t", second), stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
-        for first, second in names
+        for first, second in PAIRS
     ]
     said = [worker.communicate() for worker in workers]
     assert [worker.returncode for worker in workers] == [0, 0], said
-    alone = tmp_path / "alone.db"
-    for pair in names:
-        subprocess.run(command(alone, *FETCH, *(word for name in pair for word in ("-t", name))), capture_output=True, check=True)
-    assert content(store_url) == content(alone)
+    assert content(store_url) == one_after_the_other
 
 
 def limited(size):

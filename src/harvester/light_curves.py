@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cache, lru_cache
-from pathlib import PurePath
 from typing import TYPE_CHECKING
 
 import pyarrow as pa
@@ -22,8 +21,8 @@ if TYPE_CHECKING:
     from harvester.passbands import Passband
     from harvester.source import Source
     from harvester.store import Store
-    from harvester.store.history import State
     from harvester.store.read import Cut
+    from harvester.store.states import State
     from harvester.target import Target
     from harvester.times import TimeSystem
 
@@ -43,17 +42,17 @@ def light_curves(
 ) -> LightCurves:
     """Return the points of targets (all for None), as they are or were in a state. Raises StoreError; UsageError while they are read."""
     derivation, known = derivation or Derivation(), knowledge(store, targets)
-    wanted = (name for name in known.filters if cut.filters is None or name in cut.filters)
+    there = known.filters if at is None else store.past.filters(at, targets)
+    wanted = (name for name in there if cut.filters is None or name in cut.filters)
     known = replace(known, filters=tuple(wanted))
     batches = derivation.applied(store.read(targets, cut, at=at), known)
     return LightCurves(derivation.schema(LIGHT_CURVE), batches, about(store, at) | derivation.words(), known)
 
 
 def about(store: Store, at: State | None = None) -> dict[str, str]:
-    """Return what a file should say of where its data come from: kind, software, store (without its folder), newest run and change."""
-    past, place = store.past, store.place
-    name = place if "://" in place else PurePath(place).name
-    return store.about() | {"store": name, "run": str(past.newest_run(at) or ""), "as_of": past.newest_change(at)}
+    """Return what a file should say of where its data come from: kind, software, store (by the name it was made with), newest run and change."""
+    past = store.past
+    return store.about() | {"run": str(past.newest_run(at) or ""), "as_of": past.newest_change(at)}
 
 
 def knowledge(store: Store, targets: Sequence[str] | None = None) -> Known:

@@ -28,7 +28,7 @@ from harvester.target import Target
 
 if TYPE_CHECKING:
     from harvester.store import Store
-    from harvester.store.history import State
+    from harvester.store.states import State
 
 log = logging.getLogger(__name__)
 

@@ -87,7 +87,7 @@ def command(
     options = _options(name, {"partition": partition, "obscode": obscode}, derived["flux_unit"])
     wanted = derivation(time, **derived)
     store = app.store()
-    at = store.past.state(as_of) if as_of else None
+    at = None if as_of is None else store.past.state(as_of)
     chosen = selection(store, targets, sources, filters)
     cut = Cut(chosen["filters"], since, until, quality, chosen["sources"])
     found = light_curves(store, cut, wanted, targets=chosen["targets"], at=at)

@@ -116,13 +116,21 @@ def prune(app: App, /, days: float, dry_run: bool) -> None:
 
     A pruned payload cannot be shown or read again.
     """
-    before = (datetime.now(UTC) - timedelta(days=days)).isoformat(timespec="milliseconds").replace("+00:00", "Z")
-    count, size = app.store().archive.prune(before, dry_run=dry_run)
+    count, size = app.store().archive.prune(_days_ago(days), dry_run=dry_run)
     if app.json:
         render.objects([{"payloads": count, "bytes": size, "dry_run": dry_run}])
     elif not app.quiet:
         bodies = f"{count} bod{'y' if count == 1 else 'ies'} of {size} bytes"
         render.say(f"{bodies} would go." if dry_run else f"{bodies} removed. The file shrinks with: harvest db vacuum")
+
+
+def _days_ago(days: float) -> str:
+    """Return the moment so many days ago as the store writes it. Raises UsageError for one that no calendar has."""
+    try:
+        moment = datetime.now(UTC) - timedelta(days=days)
+    except (OverflowError, ValueError) as error:
+        raise UsageError(f"--older-than: {days:g} days ago there was no date.", hint="Write 365, or 0.5.") from error
+    return moment.isoformat(timespec="milliseconds").replace("+00:00", "Z")
 
 
 def _line(row: dict[str, Any]) -> dict[str, Any]:

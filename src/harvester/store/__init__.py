@@ -35,6 +35,7 @@ if TYPE_CHECKING:
     from harvester.store import read as _read
     from harvester.store import run as _run
     from harvester.store import runs as _runs
+    from harvester.store import states as _states
     from harvester.store import streams as _streams
     from harvester.store import targets as _targets
     from harvester.store import timetable as _timetable
@@ -43,12 +44,13 @@ if TYPE_CHECKING:
     from harvester.store.archive import Archive, Chosen
     from harvester.store.check import Finding
     from harvester.store.copying import Copied, Report
-    from harvester.store.history import Past, State
+    from harvester.store.history import Past
     from harvester.store.jobs import StoredJobs
     from harvester.store.news import News
     from harvester.store.own import Own
     from harvester.store.read import Cut
     from harvester.store.run import Run
+    from harvester.store.states import State
     from harvester.store.streams import Streams
     from harvester.store.timetable import Timetable
     from harvester.store.visit import Rhythm
@@ -58,11 +60,11 @@ else:
 
     _alerts, _archive, _check, _copying, _history, _jobs = map(Late, ("alerts", "archive", "check", "copying", "history", "jobs"))
     _lock, _names, _news, _overview, _own, _read, _run = map(Late, ("lock", "names", "news", "overview", "own", "read", "run"))
-    _runs, _streams, _targets, _timetable, _upkeep = map(Late, ("runs", "streams", "targets", "timetable", "upkeep"))
+    _runs, _streams, _states, _targets, _timetable, _upkeep = map(Late, ("runs", "streams", "states", "targets", "timetable", "upkeep"))
 
     def __getattr__(name: str) -> Any:
         """Import a name of another module of this folder when it is first asked for."""
-        homes = {"Chosen": _archive, "Finding": _check, "Copied": _copying, "State": _history, "Cut": _read, "Run": _run}
+        homes = {"Chosen": _archive, "Finding": _check, "Copied": _copying, "State": _states, "Cut": _read, "Run": _run}
         if name in homes:
             return getattr(homes[name], name)
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
@@ -268,15 +270,15 @@ class Store:
             _names.remember(connection, name, found)
 
     def about(self) -> dict[str, str]:
-        """Return what an exported file should say of the data in it."""
-        return {"data": self.kind, "software": f"harvester {__version__}"}
+        """Return what an exported file should say of the data in it: their kind, the software, and the name under which the store was made."""
+        with self._database.reading() as connection:
+            return {"data": self.kind, "software": f"harvester {__version__}", "store": versions.name(connection, self._database)}
 
     def info(self) -> dict[str, Any]:
         """Return what the store is and how much it holds (see `upkeep.contents` and `upkeep.size`)."""
         with self._database.reading() as connection:
-            held = _upkeep.contents(connection)
-        size = _upkeep.size(self._database, held["points"])
-        return {"place": self.place, "kind": self.kind, "revision": versions.REVISIONS[-1], **held, **size}
+            held = {"kind": self.kind, "revision": versions.REVISIONS[-1]} | _upkeep.contents(connection)
+        return {"place": self.place, **held, **_upkeep.size(self._database, held["points"])}
 
     def check(self) -> Iterator[Finding]:
         """Look for damage; yield a finding per check (see `check.CHECKS`)."""

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from itertools import islice
 from typing import TYPE_CHECKING
 
-from harvester.store import coherence, soundness
+from harvester.store import coherence, soundness, wording
 
 if TYPE_CHECKING:
     from sqlalchemy import Connection
@@ -39,6 +39,7 @@ FOUNDATIONS: dict[str, tuple[str, Check]] = {
 CHECKS: dict[str, tuple[str, Check]] = FOUNDATIONS | {
     "keys": ("every key, index and reference is declared", soundness.keys),
     "values": ("every value is of its column's type and range", soundness.values),
+    "texts": ("moments, hashes and JSON are written as the store writes them", wording.texts),
     "references": ("what a row refers to exists", soundness.references),
     "identity": ("no key of a table occurs twice", soundness.identity),
     "kind": ("the store is real or simulated", coherence.kind),

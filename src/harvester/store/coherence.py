@@ -80,7 +80,7 @@ def requests(connection: Connection) -> Iterator[str]:
 
 
 def points(connection: Connection) -> Iterator[str]:
-    """Find measurements stored twice, under two series of one target and filter, series that are there twice, and wrong numbers of points."""
+    """Find measurements without an id, or stored twice under two series of one target and filter; series that are there twice or count wrongly."""
     shared = select(*(series.c[name] for name in SERIES)).group_by(*(series.c[name] for name in SERIES)).having(func.count() > 1)
     for row in connection.execute(shared):
         yield f"target {row.target_id}, filter {row.filter_id}: the series of object {row.object_id} is there more than once"
@@ -89,6 +89,8 @@ def points(connection: Connection) -> Iterator[str]:
     crowded = tuple_(measurement.c.target_id, measurement.c.filter_id).in_(several)
     for row in stream(connection, select(*key).where(crowded).group_by(*key).having(func.count() > 1)):
         yield f"observation '{row.observation_id}' of target {row.target_id}, filter {row.filter_id} is stored more than once"
+    for table in (photometry, photometry_version):
+        yield from _nameless(connection, table)
     counted = select(photometry.c.series_id, func.count().label("found")).group_by(photometry.c.series_id).subquery()
     found = func.coalesce(counted.c.found, 0)
     told = select(series.c.id, series.c.points, found).outerjoin_from(series, counted, counted.c.series_id == series.c.id)
@@ -152,6 +154,15 @@ def watermarks(connection: Connection) -> Iterator[str]:
     joined = select(schedule, today.c.newest).outerjoin_from(schedule, today, today.c.target_id == schedule.c.target_id)
     for row in stream(connection, joined.outerjoin(old, old.c.target_id == schedule.c.target_id).where(ahead)):
         yield f"target {row.target_id}, source {row.source_id}: the watermark is {row.watermark}, and the newest point is of {row.newest}"
+
+
+def _nameless(connection: Connection, table: Table) -> Iterator[str]:
+    """Find rows whose observation_id is empty, or begins with the id of an object that has none."""
+    written = table.c.observation
+    wrong = or_(written.in_(["", tables.VERBATIM]), and_(func.substr(written, 1, 1) == tables.FROM_OBJECT, series.c.object_id.is_(None)))
+    found = select(series.c.target_id, series.c.filter_id).join_from(table, series, series.c.id == table.c.series_id).where(wrong)
+    for row in stream(connection, found):
+        yield f"a row of {table.name} (target {row.target_id}, filter {row.filter_id}) has no observation_id"
 
 
 def _newest(table: Table, *names: str) -> Subquery:

@@ -68,6 +68,11 @@ class Database:
         """The SQLite file, or None for a server."""
         return Path(self.url.database or "") if self.is_sqlite else None
 
+    @property
+    def name(self) -> str:
+        """The place without its folder: what a file may say of where it comes from."""
+        return self.file.name if self.file else self.place
+
     @contextmanager
     def reading(self) -> Iterator[Connection]:
         """One transaction that sees one state of the store, whatever others write meanwhile. Raises StoreError."""

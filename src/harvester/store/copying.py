@@ -17,7 +17,7 @@ from sqlalchemy import Boolean, Column, Connection, Double, Integer, LargeBinary
 
 from harvester.errors import StoreError
 from harvester.store import versions
-from harvester.store.tables import metadata
+from harvester.store.tables import meta, metadata
 
 if TYPE_CHECKING:
     from harvester.store.connection import Database
@@ -64,13 +64,16 @@ class _Content:
 def copy(origin: Database, destination: Database, report: Report) -> list[Copied]:
     """Copy every row, ids included, to a place that holds no store; return what was copied, table by table.
 
-    Sees one state of the origin, to which others may go on writing. SQLite has no negative zero: there it becomes zero.
+    Sees one state of the origin, to which others may go on writing. The copy keeps the name under which the store was made.
+    SQLite has no negative zero: there it becomes zero.
     Raises StoreError: the place holds a store or another program's tables, it is full, or what arrived differs from what was sent.
     """
     with origin.reading() as source, versions.newborn(destination) as target:
         tables = metadata.sorted_tables
         step = _Steps(report, 2 * sum(_count(source, table) for table in tables))
         copied = [_copied(source, target, table, step) for table in tables]
+        if versions.NAME not in target.execute(select(meta.c.key)).scalars():  # a store of an older harvester
+            versions.keep_name(target, versions.name(source, origin))
         if not destination.is_sqlite:
             _continue_ids(target)
     if destination.is_sqlite:

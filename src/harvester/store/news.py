@@ -12,9 +12,9 @@ import pyarrow.compute as pc
 from sqlalchemy import Connection, Select, and_, func, select
 
 from harvester.store import runs, stream
-from harvester.store.history import State, rows_at
 from harvester.store.overview import troubles
 from harvester.store.rows import fetch
+from harvester.store.states import State, rows_at
 from harvester.store.tables import KEY, ROW, passband, run, source, superseded, target, visit
 from harvester.store.visit import SUCCESSES
 

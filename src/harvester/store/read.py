@@ -13,7 +13,7 @@ from sqlalchemy import Connection, Select, func, select
 
 from harvester.errors import UsageError
 from harvester.store import stream
-from harvester.store.history import rows_at
+from harvester.store.states import rows_at
 from harvester.store.tables import LIGHT_CURVE, ROW, passband, schedule, series, source, target, visit
 from harvester.store.targets import named
 
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from harvester.store.connection import Database
-    from harvester.store.history import State
+    from harvester.store.states import State
 
 MJD_ZERO = 2_400_000.5
 QUALITIES = {"good": 0, "suspect": 1, "all": 2}

@@ -26,11 +26,15 @@ SERIES = ("target_id", "filter_id", "source_id", "object_id", "facility", "obser
 FILTER = SERIES.index("filter_id")
 LONG_NUMBER = 7
 """Flags from the first word with a point or so many digits on are a row's own: a number measured, a time, an id."""
+LONGEST_SHARED = 1_000
+"""Bytes of flags that rows can share: PostgreSQL's index cannot hold texts much longer. What follows is a row's own."""
 MOST_PARAMETERS = 10_000
 SERIES_ROW = pa.schema([("id", pa.int64())] + [ROW.field(name) for name in SERIES])
 FLAGS_ROW = pa.schema([("id", pa.int64()), ("text", pa.string())])
 NOBODY = -1
 """An id that no series and no flags have."""
+CONTINUES = 0x80
+"""The two highest bits of a byte of UTF-8 that does not begin a character."""
 FEW = 8
 """Texts that are looked up one by one."""
 
@@ -102,7 +106,7 @@ def _split(words: Any) -> tuple[Any, Any]:
     if not len(coded.dictionary):
         return words, words
     offsets, data = _bytes_of(coded.dictionary)
-    cuts = _own_words(offsets, data)
+    cuts = _within_reach(_own_words(offsets, data), offsets, data)
     is_shared = np.zeros(len(data) + 1, np.int8)
     np.add.at(is_shared, offsets[:-1], 1)
     np.add.at(is_shared, cuts, -1)
@@ -127,6 +131,16 @@ def _own_words(offsets: NDArray[np.int64], data: NDArray[np.uint8]) -> NDArray[n
     begins = np.maximum(spaces[np.searchsorted(spaces, marks[first]) - 1] + 1, offsets[rows[first]])
     cuts = offsets[1:].copy()
     cuts[rows[first]] = begins
+    return cuts
+
+
+def _within_reach(cuts: NDArray[np.int64], offsets: NDArray[np.int64], data: NDArray[np.uint8]) -> NDArray[np.int64]:
+    """Return the cuts, none more than LONGEST_SHARED behind where its text begins; a character of several bytes stays whole."""
+    for row in np.flatnonzero(cuts - offsets[:-1] > LONGEST_SHARED):
+        cut = offsets[row] + LONGEST_SHARED
+        while data[cut] & 0xC0 == CONTINUES:
+            cut -= 1
+        cuts[row] = cut
     return cuts
 
 

@@ -24,9 +24,22 @@ from sqlalchemy import (
     inspect,
     or_,
     select,
+    type_coerce,
 )
 
-from harvester.store.tables import metadata, passband, photometry, photometry_version, run
+from harvester.store.tables import (
+    COUNTED,
+    metadata,
+    passband,
+    payload,
+    photometry,
+    photometry_version,
+    run,
+    schedule,
+    series,
+    target,
+    visit,
+)
 
 if TYPE_CHECKING:
     from sqlalchemy import Inspector
@@ -37,6 +50,9 @@ PARENTS = {"filter_id": passband, "replaced_by_run": run}
 STORED_AS = {Double: "real", Boolean: "integer", Integer: "integer", Text: "text", LargeBinary: "blob"}
 """What SQLite, which takes any value in any column, should have stored."""
 WORST_QUALITY = 2
+RANGES = (target.c.ra, 0.0, 360.0), (target.c.dec, -90.0, 90.0)
+"""Columns with the least and the most that they may hold."""
+COUNTS = payload.c.size, series.c.points, schedule.c.failures, *(visit.c[name] for name in ("seconds", *COUNTED))
 VIEW = "light_curve"
 LARGEST = sys.float_info.max
 
@@ -79,10 +95,17 @@ def values(connection: Connection) -> Iterator[str]:
     if connection.dialect.name == "sqlite":
         for table in metadata.sorted_tables:
             yield from _of_another_type(connection, table)
+            yield from _neither_true_nor_false(connection, table)
     for table in (photometry, photometry_version):
-        yield from _told(connection, table.c.quality, ~table.c.quality.between(0, WORST_QUALITY), "is no quality")
+        yield from told(connection, table.c.quality, ~table.c.quality.between(0, WORST_QUALITY), "is no quality")
         no_number = or_(*(func.abs(column) > LARGEST for column in table.columns if isinstance(column.type, Double)))
-        yield from _told(connection, table.c.time, no_number, "stands in a row with an infinite number")
+        yield from told(connection, table.c.time, no_number, "stands in a row with an infinite number")
+    for column, least, most in RANGES:
+        yield from told(connection, column, ~column.between(least, most), "is out of range")
+    for column in COUNTS:
+        yield from told(connection, column, column < 0, "is less than nothing")
+    half = target.c.ra.is_(None) != target.c.dec.is_(None)
+    yield from told(connection, target.c.ra, half, "is half of a position")
 
 
 def references(connection: Connection) -> Iterator[str]:
@@ -90,7 +113,7 @@ def references(connection: Connection) -> Iterator[str]:
     for table in metadata.sorted_tables:
         for column, parent in parents(table):
             orphan = column.is_not(None) & ~exists().where(parent.c.id == column)
-            yield from _told(connection, column, orphan, f"does not exist in table {parent.name}")
+            yield from told(connection, column, orphan, f"does not exist in table {parent.name}")
 
 
 def identity(connection: Connection) -> Iterator[str]:
@@ -121,7 +144,7 @@ def named(columns: list[Column[Any]], key: list[Any]) -> str:
     return ", ".join(f"{column.name} {value!r}" for column, value in zip(columns, key, strict=True))
 
 
-def _told(connection: Connection, column: Column[Any], wrong: ColumnElement[bool], what: str) -> Iterator[str]:
+def told(connection: Connection, column: Column[Any], wrong: ColumnElement[bool], what: str) -> Iterator[str]:
     """Yield a sentence per row where `wrong` holds: its key, the column's value, and what of it."""
     table = column.table
     key = list(table.primary_key.columns)
@@ -137,7 +160,16 @@ def _of_another_type(connection: Connection, table: Table) -> Iterator[str]:
     counts = connection.execute(select(*(func.count().filter(bad) for bad in wrong)).where(or_(*wrong))).one()
     for column, bad, count in zip(table.columns, wrong, counts, strict=True):
         if count:
-            yield from _told(connection, column, bad, "is of another type")
+            yield from told(connection, column, bad, "is of another type")
+
+
+def _neither_true_nor_false(connection: Connection, table: Table) -> Iterator[str]:
+    key = list(table.primary_key.columns)
+    for column in table.columns:
+        if isinstance(column.type, Boolean):
+            number = type_coerce(column, Integer)
+            for *where, value in stream(connection, select(*key, number).where(number.not_in([0, 1]))):
+                yield f"{table.name} {named(key, where)}: {column.name} {_short(value)} is neither true nor false"
 
 
 def _short(value: object) -> str:

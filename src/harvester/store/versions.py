@@ -20,6 +20,8 @@ if TYPE_CHECKING:
 REVISIONS = ("0001", "0002", "0003", "0004", "0005", "0006", "0007")
 """Every revision of the schema, oldest first: opening a store need not load Alembic."""
 VERSION_TABLE = "alembic_version"
+NAME = "name"
+"""What `meta` calls the name under which the store was made."""
 MAKING = 0x68617276
 """Key of the PostgreSQL lock under which a store is made or upgraded."""
 
@@ -74,6 +76,16 @@ def kind(connection: Connection) -> str:
     return str(connection.execute(select(meta.c.value).where(meta.c.key == "kind")).scalar_one())
 
 
+def name(connection: Connection, database: Database) -> str:
+    """Return the name under which the store was made. Its copies keep it: what is exported of a state is the same wherever the store lies."""
+    return connection.execute(select(meta.c.value).where(meta.c.key == NAME)).scalar_one_or_none() or database.name
+
+
+def keep_name(connection: Connection, word: str) -> None:
+    """Keep a name as the one under which a store was made."""
+    connection.execute(meta.insert(), {"key": NAME, "value": word})
+
+
 def revision(connection: Connection, database: Database) -> str | None:
     """Return the revision of the schema, None where there is no store. Raises StoreError for tables that are not ours."""
     found = set(inspect(connection).get_table_names())
@@ -106,6 +118,7 @@ def _make(database: Database, *, simulated: bool) -> None:
         if revision(connection, database) is None:
             _migrate(connection)
             connection.execute(meta.insert(), {"key": "kind", "value": kind_of(simulated=simulated)})
+            keep_name(connection, database.name)
 
 
 def _check_revision(found: str, database: Database) -> None:
