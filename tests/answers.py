@@ -8,7 +8,7 @@ from harvester.payload import Payload
 from harvester.source import load
 from harvester.target import Target
 from harvester.task import Task
-from harvester.visiting import _failed, _shared
+from harvester.visiting import _failed, _found
 
 STAR = Target("RR Lyr", 291.36631, 42.78436)
 HEAD = "oid,expid,mjd,mag,magerr,catflags,filtercode,ra,dec,exptime"
@@ -25,7 +25,7 @@ def asked(answer, *, targets=(STAR,), radius=1.5, since=None, until=None, time="
     source, task = load("ztf_dr"), Task("ztf_dr", targets, radius, since, until)
     payloads = [Payload(answer, "https://irsa.example/lc?ID=1", {"ID": "1"}, "text/csv", time, "ztf_dr")]
     try:
-        found = _shared(task, deliver(source, payloads))
+        found = _found(task, source, payloads, deliver(source, payloads).shared(task.query))
     except SourceError as error:
         found = _failed(task, source, payloads, error)
     return [replace(visit, radius=radius, since=since, until=until, source_version="harvester 0.1.0") for visit, _ in found]

@@ -13,7 +13,7 @@ from harvester.store import Store
 from harvester.store.same import digest_of
 from harvester.target import Target
 from harvester.task import Task
-from harvester.visiting import _shared
+from harvester.visiting import _found
 
 HERE = Target("here", 150.0, 2.0)
 DAY = 86400.0
@@ -43,7 +43,8 @@ def delivered(text, *objects):
 
 
 def visited(delivery, target=HERE):
-    ((visit, outcome),) = _shared(Task("broker", (target,), 1.5), delivery)
+    task = Task("broker", (target,), 1.5)
+    ((visit, outcome),) = _found(task, delivery.source, delivery.payloads, delivery.shared(task.query))
     return visit, outcome
 
 

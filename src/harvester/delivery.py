@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -17,7 +18,7 @@ from harvester import times
 from harvester.match import J2000_MJD, JULIAN_YEAR, Match, match, select
 from harvester.payload import Payload, SkyObject
 from harvester.schema import SCHEMA, SURVEY_COLUMNS, Conformed, conform, parts
-from harvester.source import Source
+from harvester.source import Query, Source
 from harvester.target import Target, moved
 
 MJD_OF_JD = 2_400_000.5
@@ -68,6 +69,19 @@ class Share:
         return "; ".join([*words, *(f"{survey} knows {', '.join(ids)}, but has no photometry of it" for survey, ids in dark.items())])
 
 
+@dataclass(frozen=True, slots=True)
+class Shared:
+    """What each target of a query gets, in their order, and the `doubt`: why the answer may not be the whole truth."""
+
+    shares: tuple[Share, ...]
+    doubt: str = ""
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Travel with all rows in one table: a table for each share would take ten times as long."""
+        bare = [replace(share, rows=None, rejected=None) for share in self.shares]
+        return _arrived, (bare, self.doubt, _together([one.rows for one in self.shares]), _together([one.rejected for one in self.shares]))
+
+
 @dataclass(frozen=True)
 class Delivery:
     """Everything that one question to a source brought, conformed but not yet anybody's."""
@@ -87,6 +101,12 @@ class Delivery:
         rows, rejected = (pa.concat_tables(getattr(share, name) for share in shares) for name in ("rows", "rejected"))
         matches = {survey: found for share in shares for survey, found in share.matches.items()}
         return Share(target, rows, rejected, matches, tuple(survey for share in shares for survey in share.empty_handed))
+
+    def shared(self, query: Query) -> Shared:
+        """Give each target its share; rejected rows that are nobody's stay with the first, so that none is lost."""
+        windowed = query.since is not None or query.until is not None
+        first, *rest = [self.share(target, query.radius, windowed=windowed) for target in query.targets]
+        return Shared((first.with_rejected(self.unclaimed([first, *rest])), *rest), self.doubt)
 
     def by_survey(self) -> Iterator[OfSurvey]:
         """Yield what came of each survey that the source serves; rejected rows of none that it knows stay with the first."""
@@ -207,3 +227,24 @@ def _position(target: Target, mjd: NDArray[np.float64]) -> tuple[float | NDArray
 
 def _from_payload(rows: pa.Table, index: int) -> pa.Table:
     return rows.append_column("payload", pa.repeat(pa.scalar(index, pa.int32()), rows.num_rows))
+
+
+def _arrived(bare: Sequence[Share], doubt: str, rows: tuple[bytes, list[int]], rejected: tuple[bytes, list[int]]) -> Shared:
+    """Return shares that have travelled."""
+    each = zip(bare, _apart(*rows), _apart(*rejected), strict=True)
+    return Shared(tuple(replace(share, rows=mine, rejected=refused) for share, mine, refused in each), doubt)
+
+
+def _together(tables: Sequence[pa.Table]) -> tuple[bytes, list[int]]:
+    """Return tables of one kind as one stream of Arrow's, every column in one piece, and how many rows each has."""
+    whole, sink = pa.concat_tables(tables).combine_chunks(), pa.BufferOutputStream()
+    with pa.ipc.new_stream(sink, whole.schema) as stream:
+        stream.write_table(whole)
+    return sink.getvalue().to_pybytes(), [table.num_rows for table in tables]
+
+
+def _apart(stream: bytes, sizes: Sequence[int]) -> Iterator[pa.Table]:
+    whole, first = pa.ipc.open_stream(stream).read_all(), 0
+    for size in sizes:
+        yield whole.slice(first, size)
+        first += size

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING
 from harvester import __version__
 from harvester.access import session_for
 from harvester.alerts import broker as brokers
+from harvester.computing import Beside
 from harvester.errors import BrokenSource, Refused
 from harvester.follow import NAME_SERVICES
 from harvester.lanes import Crew, Lane, Stop
@@ -87,10 +88,12 @@ def carry_out(
     jobs = store.jobs
 
     def do(task: Task) -> Found:
-        return executor.submit(visits, task, client, settings, jobs).result() if executor else visits(task, client, settings, jobs)
+        if executor:
+            return executor.submit(visits, task, client, settings, jobs).result()
+        return visits(task, client, settings, jobs, compute=beside)
 
     crew = Crew(lanes(tasks, client, settings), do, stop)
-    with store.run(command, __version__) as writer, closing(crew.results(client.close)) as results:
+    with Beside() as beside, store.run(command, __version__) as writer, closing(crew.results(client.close)) as results:
         for done in results:
             visited = [one for found in done for one in found]
             for (_, outcome), counts in zip(visited, writer.visits([visit for visit, _ in visited]), strict=True):

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import logging
 from dataclasses import replace
-from threading import Lock
 from time import monotonic
 from typing import TYPE_CHECKING, Any
 
 from harvester.access import session_for
-from harvester.delivery import Delivery, Share, deliver
+from harvester.computing import Compute, here
+from harvester.delivery import Share, Shared
 from harvester.errors import HarvesterError, Malformed, SourceError
 from harvester.logs import hide
 from harvester.payload import Payload
@@ -19,20 +19,23 @@ from harvester.store.visit import Visit
 from harvester.task import Outcome, Task
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from harvester.config import Settings
     from harvester.jobs import Jobs
     from harvester.session import Client, Session
 
 log = logging.getLogger(__name__)
 
-COMPUTING = Lock()
-"""Held while a thread computes: more than one at a time only take the interpreter from one another, and from the thread that writes."""
 Found = list[tuple[Visit, Outcome]]
 """What has to be stored for each target of a task, with its Outcome as far as it is known before storing."""
 
 
-def visits(task: Task, client: Client, settings: Settings, jobs: Jobs | None = None) -> Found:
-    """Ask one source; every failure of its becomes an Outcome. `jobs` remembers its remote jobs. Raises StoreError, UnknownSource."""
+def visits(task: Task, client: Client, settings: Settings, jobs: Jobs | None = None, *, compute: Compute = here) -> Found:
+    """Ask one source, and `compute` what it said; every failure of its becomes an Outcome. `jobs` remembers its remote jobs.
+
+    Raises StoreError, UnknownSource.
+    """
     start = monotonic()
     source = load(task.source)
     payloads: list[Payload] = []
@@ -40,8 +43,7 @@ def visits(task: Task, client: Client, settings: Settings, jobs: Jobs | None = N
     try:
         session = session_for(task.source, source, client, settings, query=task.query, jobs=jobs)
         failure = _heard(source, task, session, payloads)
-        with COMPUTING:
-            found = _shared(task, deliver(source, payloads))
+        found = _found(task, source, payloads, compute(task, source, payloads))
         found = _but(failure, found, payloads) if failure else found
     except SourceError as error:
         found = _failed(task, source, payloads, error)
@@ -96,22 +98,19 @@ def _with_jobs(found: Found, session: Session | None) -> Found:
     return [*found[:-1], (replace(visit, finished_jobs=over), outcome)]
 
 
-def _shared(task: Task, delivery: Delivery) -> Found:
-    """Give each target its share; rejected rows that are nobody's stay with the first, so that none is lost."""
-    windowed = task.since is not None or task.until is not None
-    shares = [delivery.share(target, task.radius, windowed=windowed) for target in task.targets]
-    shares[0] = shares[0].with_rejected(delivery.unclaimed(shares))
-    return [_visit(task, delivery, share) for share in shares]
+def _found(task: Task, source: Source, payloads: Sequence[Payload], shared: Shared) -> Found:
+    """Return a visit for every target of a task, with its share of the answer."""
+    return [_visit(task, source, payloads, (share, shared.doubt)) for share in shared.shares]
 
 
-def _visit(task: Task, delivery: Delivery, share: Share) -> tuple[Visit, Outcome]:
-    survey = delivery.source.survey
-    also_ids = {other: found.object_ids for other, found in share.matches.items() if other != survey and not delivery.source.relays}
-    lost = share.lost or ("" if share.rows.num_rows else delivery.doubt)
+def _visit(task: Task, source: Source, payloads: Sequence[Payload], told: tuple[Share, str]) -> tuple[Visit, Outcome]:
+    survey, (share, doubt) = source.survey, told
+    also_ids = {other: found.object_ids for other, found in share.matches.items() if other != survey and not source.relays}
+    lost = share.lost or ("" if share.rows.num_rows else doubt)
     kind = "suspicious" if lost else "new" if share.rows.num_rows else task.nothing
     message = lost or share.remarks()
     outcome = Outcome(share.target.name, task.source, kind, "", message, neighbours=share.neighbours, ambiguous=share.ambiguous)
-    visit = Visit(share.target, task.source, survey, share.rows, delivery.payloads, share.rejected, kind, "", message)
+    visit = Visit(share.target, task.source, survey, share.rows, payloads, share.rejected, kind, "", message)
     return replace(visit, object_ids=share.matches[survey].object_ids, also_ids=also_ids), outcome
 
 

@@ -1,13 +1,14 @@
 """The emulator in a process of its own, late by 200 ms at every answer; each answer is made once. Run it: `python engine_sky.py LATENCY`.
 
-Prints its URL, and serves until its standard input ends. For every line that it is told there, it prints how many requests each host has got
-since the line before.
+Prints its URL, and serves until its standard input ends. For every line that it is told there, it prints what has happened since the line before:
+how many requests each host got, which they were (path, parameters), and the CPU seconds that answering took.
 """
 
 import json
 import sys
 from dataclasses import replace
 from pathlib import Path
+from time import process_time
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
@@ -26,9 +27,14 @@ def main(latency: float) -> None:
     ]
     with serve(app) as server:
         print(server.url, flush=True)
+        before = process_time()
         for _ in sys.stdin:
-            print(json.dumps({host: count["requests"] for host, count in app.counts.as_objects().items()}), flush=True)
+            counted = {host: count["requests"] for host, count in app.counts.as_objects().items()}
+            asked = [(path, params) for _, path, params in app.requests]
+            print(json.dumps({"counted": counted, "asked": asked, "cpu": process_time() - before}), flush=True)
+            before = process_time()
             app.counts.clear()
+            app.requests.clear()
 
 
 if __name__ == "__main__":
