@@ -4,6 +4,7 @@ The crontab here is a stand-in for the program (a file, and the same words and e
 """
 
 import shlex
+import shutil
 import stat
 import subprocess
 import sys
@@ -123,10 +124,33 @@ def test_a_line_that_was_commented_out_is_left_alone():
     assert not list(crontab.entries(off))
 
 
+def test_another_job_with_the_same_remark_is_not_ours():
+    other = f"0 9 * * * /bin/mail-the-night # harvest update of {EXAMPLE.place}\n"
+    assert crontab.with_job(other, EXAMPLE) == other + crontab.line(EXAMPLE) + "\n"
+    assert crontab.without(other, EXAMPLE.place) == other
+    assert not list(crontab.entries(other))
+
+
 def test_stores_are_not_asked_for_at_one_minute():
     minutes = {own_minute(f"/data/{number}.db") for number in range(100)}
     assert len(minutes) > 50
     assert all(3 <= hour < 6 for hour, _ in minutes)
+
+
+@pytest.mark.skipif(shutil.which("systemd-analyze") is None, reason="no systemd here to judge units")
+@pytest.mark.parametrize("name", ["plain", 'a 50% $HOME "of" it\'s ü'])
+def test_systemd_itself_finds_nothing_wrong_with_the_units(tmp_path, monkeypatch, name):
+    folder, runtime = tmp_path / name, tmp_path / "run"
+    for made in (folder, runtime):
+        made.mkdir(mode=0o700)
+    monkeypatch.setenv("XDG_RUNTIME_DIR", str(runtime))
+    job = Job(str(folder / "a.db"), (sys.executable, "--store", str(folder / "a.db"), "update"), str(folder), {"HARVESTER_CONTACT": name})
+    files = [tmp_path / f"{units.name(job.place)}.{kind}" for kind in ("service", "timer")]
+    for file, text in zip(files, (units.service(job), units.timer(job)), strict=True):
+        file.write_text(text, "utf-8")
+    command = ["systemd-analyze", "--user", "--man=no", "verify", *map(str, files)]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert (done.returncode, [line for line in done.stderr.splitlines() if units.name(job.place) in line]) == (0, [])
 
 
 def test_units_escape_what_systemd_would_read_as_its_own():

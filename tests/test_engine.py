@@ -20,6 +20,8 @@ from harvester import lanes as lanes_
 from harvester.errors import StoreError
 from harvester.harvest import Stop, due, plan, run
 from harvester.lanes import Crew, Lane
+from harvester.session.pace import Pacer, Unsent
+from harvester.source import Pace
 from harvester.store import Store
 from harvester.task import Task
 
@@ -224,6 +226,44 @@ def test_a_run_that_is_stopped_says_so_and_the_next_one_does_the_rest(small_sky)
     assert len(first) + len(second) == 40
     assert statuses(small_sky.store) == ["interrupted", "done"]
     assert Counter(target for target, _ in small_sky.asked("night")) == {f"T{number}": 1 for number in range(40)}
+
+
+@pytest.mark.parametrize(
+    ("reply", "expected"),
+    [
+        (Reply(b"later", status=503, headers={"Retry-After": "50"}, delay=1.0), ("postponed", "throttled")),
+        (Reply(b"down", status=502, delay=1.0), ("failed", "unreachable")),
+    ],
+)
+def test_who_is_asked_to_stop_finishes_what_was_sent_and_tries_nothing_again(small_sky, reply, expected):
+    small_sky.says("night", star(0), reply)
+    small_sky.store.add_target(star(0))
+    stop = Stop()
+
+    def asked_in_mid_answer():
+        while not small_sky.server.seen:
+            time.sleep(0.01)
+        stop.asked = True
+
+    threading.Thread(target=asked_in_mid_answer, daemon=True).start()
+    began = time.monotonic()
+    (outcome,) = harvest(small_sky, due(small_sky.store, ["night"], small_sky.settings), stop=stop)
+    assert (outcome.kind, outcome.error) == expected
+    assert len(small_sky.server.seen) == 1
+    assert time.monotonic() - began < 40
+
+
+def test_what_waits_behind_a_host_that_asked_us_to_wait_is_put_off_when_the_run_is_to_end(small_sky):
+    stop = Stop()
+    with small_sky.client() as client:
+        client.clock.ending = lambda: stop.asked
+        pacer = Pacer(Pace(per_second=10, at_once=2), client.clock)
+        pacer.hold(50)
+        with ThreadPoolExecutor(1) as pool:
+            waiting = pool.submit(pacer.step)
+            stop.asked = True
+            with pytest.raises(Unsent):
+                waiting.result(timeout=20)
 
 
 def test_the_work_of_tasks_can_be_done_elsewhere(small_sky):

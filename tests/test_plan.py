@@ -18,6 +18,7 @@ from harvester.jobs import Job, asked
 from harvester.source import Query
 from harvester.store import Visit
 from harvester.store.schedule import EARLY, mjd
+from harvester.store.tables import visit as visits
 from harvester.store.visit import Rhythm
 
 __all__ = ["_surveys", "postgres_url", "sky", "store", "store_url"]
@@ -277,6 +278,53 @@ def test_an_answer_that_shrank_stays_suspicious_and_comes_back_soon(store):
     assert datetime.fromisoformat(schedule(store)["next_due"]) < later(hours=5)
     assert visited(store, star(1), night(9)) == "unchanged"
     assert schedule(store)["failures"] == 0
+
+
+def a_day_later(store):
+    """Let all that was answered so far have been answered a day earlier."""
+    with store._database.writing() as connection:
+        for number, time in connection.execute(sa.select(visits.c.id, visits.c.time)).all():
+            earlier = written(datetime.fromisoformat(time) - timedelta(days=1))
+            connection.execute(visits.update().where(visits.c.id == number), {"time": earlier})
+
+
+def said_last(store):
+    with store._database.reading() as connection:
+        return connection.execute(sa.select(visits.c.message).order_by(visits.c.id.desc()).limit(1)).scalar_one()
+
+
+def test_a_smaller_answer_that_came_alike_on_three_days_is_the_new_normal(store):
+    visited(store, star(1), night())
+    for expected in ("suspicious", "suspicious", "unchanged"):
+        a_day_later(store)
+        assert [visited(store, star(1), night(3)) for _ in range(2)] == [expected, "unchanged" if expected == "unchanged" else expected]
+    assert schedule(store)["served"] == 3
+    assert said_last(store) == ""
+    a_day_later(store)
+    assert visited(store, star(1), night(1)) == "suspicious"
+
+
+def test_that_a_smaller_answer_is_believed_is_said_once(store):
+    visited(store, star(1), night())
+    for _ in range(3):
+        a_day_later(store)
+        visited(store, star(1), night(3))
+    assert "believed" in said_last(store)
+
+
+@pytest.mark.parametrize("counts", [(3, 1, 3), (3, 3, 1), (3, None, 3), (4, 3, 4)])
+def test_smaller_answers_that_do_not_agree_are_never_believed(store, counts):
+    visited(store, star(1), night())
+    for count in counts:
+        a_day_later(store)
+        assert visited(store, star(1), night(count) if count else None) == "suspicious"
+
+
+def test_a_failure_between_smaller_answers_does_not_count_for_or_against_them(store):
+    visited(store, star(1), night())
+    for count, expected in ((3, "suspicious"), (None, "failed"), (3, "suspicious"), (None, "failed"), (3, "unchanged")):
+        a_day_later(store)
+        assert visited(store, star(1), night(count) if count else None, outcome=None if count else "failed") == expected
 
 
 def test_a_window_and_a_narrower_search_may_bring_less(store):

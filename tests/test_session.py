@@ -18,6 +18,7 @@ from concurrent.futures import ThreadPoolExecutor
 from itertools import pairwise
 from pathlib import Path
 
+import httpcore
 import pytest
 from loopback import Loopback, Reply
 
@@ -25,6 +26,7 @@ from harvester.emulator.app import Emulator
 from harvester.emulator.server import serve
 from harvester.errors import BadSettings, Malformed, Refused, SourceError, Throttled, TimedOut, Truncated, Unreachable
 from harvester.session import Client, Clock, Credentials, DryRun, Event, Interrupted, Service, body
+from harvester.session.listening import Listening
 from harvester.session.pace import Pacer, backoff
 from harvester.session.verdict import Answer, complaint, judge, retry_after
 from harvester.source import Http, Pace
@@ -678,13 +680,19 @@ def test_the_proxy_of_the_environment_is_used_for_the_world(server, client, monk
     assert [seen.method for seen in server.seen] == ["CONNECT"]
 
 
-@pytest.mark.skipif(shutil.which("openssl") is None, reason="no openssl command to make a certificate with")
-def test_a_certificate_that_nobody_vouches_for_is_refused_at_once(client, clock, tmp_path):
-    key, certificate = tmp_path / "key.pem", tmp_path / "cert.pem"
+def made_certificate(folder):
+    """Return a key and a certificate of localhost, signed by itself."""
+    key, certificate = folder / "key.pem", folder / "cert.pem"
     command = ["openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "2", "-subj", "/CN=localhost"]
     subprocess.run(
         [*command, "-addext", "subjectAltName=DNS:localhost", "-keyout", key, "-out", certificate], check=True, capture_output=True
     )
+    return key, certificate
+
+
+@pytest.mark.skipif(shutil.which("openssl") is None, reason="no openssl command to make a certificate with")
+def test_a_certificate_that_nobody_vouches_for_is_refused_at_once(client, clock, tmp_path):
+    key, certificate = made_certificate(tmp_path)
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.load_cert_chain(certificate, key)
     with socket.create_server(("127.0.0.1", 0)) as listener, ThreadPoolExecutor(1) as pool:
@@ -901,6 +909,49 @@ def test_closing_wakes_a_thread_that_queues_for_its_turn():
         clock.stop()
         with pytest.raises(Interrupted):
             waiting.result(timeout=10)
+
+
+@pytest.mark.parametrize("silence", [Reply(CSV, delay=8.0), Reply(CSV, drip=8.0)])
+def test_closing_wakes_a_thread_that_listens_to_a_silent_service(server, silence):
+    server.script("/q", silence)
+    heard = threading.Event()
+    with ThreadPoolExecutor(1) as pool, Client(on_event=lambda _: heard.set()) as client:
+        listening = pool.submit(client.session(service(server.url)).get, "q")
+        while not (heard.is_set() if silence.drip else server.seen):
+            assert not listening.done()
+        began = time.monotonic()
+        client.close()
+        with pytest.raises(Interrupted):
+            listening.result(timeout=5)
+        assert time.monotonic() - began < 5
+
+
+@pytest.mark.skipif(shutil.which("openssl") is None, reason="no openssl command to make a certificate with")
+def test_closing_wakes_who_listens_through_encryption(tmp_path):
+    key, certificate = made_certificate(tmp_path)
+    server, trusted = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER), ssl.create_default_context(cafile=str(certificate))
+    server.load_cert_chain(certificate, key)
+    listening, asked = Listening(), threading.Event()
+    with socket.create_server(("127.0.0.1", 0)) as listener, ThreadPoolExecutor(2) as pool, httpcore.ConnectionPool(trusted) as connections:
+        silent = pool.submit(_say_nothing, listener, server, asked)
+        url, known = f"https://localhost:{listener.getsockname()[1]}/", {"trace": listening.note}
+        waiting = pool.submit(connections.request, "GET", url, extensions=known)
+        assert asked.wait(10)
+        listening.end()
+        with pytest.raises((httpcore.NetworkError, httpcore.ProtocolError)):
+            waiting.result(timeout=5)
+        assert silent.result(timeout=5) == b""
+
+
+def _say_nothing(listener, context, asked):
+    """Take a request in, answer nothing; return what comes then."""
+    with listener.accept()[0] as connection, context.wrap_socket(connection, server_side=True) as encrypted:
+        encrypted.recv(65_536)
+        asked.set()
+        try:
+            return encrypted.recv(65_536)
+        except (ssl.SSLError, OSError):
+            return b""
 
 
 def test_a_closed_client_asks_nothing(server, http, client):

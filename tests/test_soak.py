@@ -203,6 +203,8 @@ def test_after_bad_nights_and_two_kills_the_store_is_that_of_good_ones(sky, fold
     for table in (superseded, job):
         assert bad.ask(sa.select(sa.func.count()).select_from(table)) == [(0,)]
     assert [status for (status,) in bad.ask(sa.select(run.c.status).order_by(run.c.id).limit(2))] == ["running", "running"]
+    with Store.open(bad.store, simulated=None, create=False) as store:
+        assert [row["status"] for row in store.runs()][-2:] == ["died", "died"]
     assert app._memory[QUEUE.NAME]["needless"] == []
 
 

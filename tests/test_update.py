@@ -6,12 +6,13 @@ import shlex
 import signal
 import subprocess
 import sys
+from contextlib import ExitStack
 
 import pytest
 from loopback import Loopback, Reply
 from nights import DOWN, SURVEYS, Sky, _surveys, answer, star
 
-from harvester.cli import status_of
+from harvester.cli import status_of, update
 from harvester.cli.stopping import heard
 from harvester.harvest import Stop
 from harvester.store import Store
@@ -125,6 +126,18 @@ def test_a_dry_run_prints_what_is_due_and_sends_nothing(harvest):
     assert harvest.objects[0]["targets"] == ["T0", "T1", "T2"]
 
 
+def test_a_dry_run_of_many_shows_the_first_questions_of_each_source_and_how_many_there_are(harvest, monkeypatch):
+    monkeypatch.setattr(update, "SHOWN", 2)
+    follow(harvest, 7, "night", "many")
+    assert harvest("update -n --source night --source many") == 0
+    assert [line.split("\t")[1] for line in harvest.out.splitlines()[1:]] == ["T0", "T1", "T0, T1, T2", "T3, T4, T5"]
+    assert "night: 7 due. The first 2 of 7 questions are shown; all: --json" in harvest.err
+    assert "many: 7 due. The first 2 of 3 questions are shown; all: --json" in harvest.err
+    assert harvest("update -n --json --source night --source many") == 0
+    assert sum(len(row["targets"]) for row in harvest.objects) == 14
+    assert "shown" not in harvest.err
+
+
 def test_only_the_targets_that_are_named_are_updated(harvest):
     follow(harvest, 3, "night")
     assert harvest("update --json --source night --target t1") == 0
@@ -142,6 +155,22 @@ def test_a_second_update_leaves_the_work_to_the_first(harvest):
         assert (harvest.out, harvest.err) == ("", "")
     assert harvest.sky.server.seen == []
     assert harvest("update -q --wait --source night") == 0
+    assert len(harvest.sky.server.seen) == 1
+
+
+def test_who_waits_for_another_update_says_so_and_then_does_what_is_left(harvest, monkeypatch):
+    follow(harvest, 1, "night")
+    said = []
+    with ExitStack() as other:
+        other.enter_context(harvest.sky.store.alone())
+
+        def say(text):
+            said.append(text)
+            other.close()
+
+        monkeypatch.setattr(update.render, "say", say)
+        assert harvest("update --wait --source night") == 0
+    assert "waiting until it is done" in said[0]
     assert len(harvest.sky.server.seen) == 1
 
 

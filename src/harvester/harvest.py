@@ -85,6 +85,7 @@ def carry_out(
     elsewhere than in the threads of the lanes.
     """
     stop = stop or Stop()
+    client.clock.ending = lambda: stop.asked
     jobs = store.jobs
 
     def do(task: Task) -> Found:

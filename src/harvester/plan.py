@@ -53,6 +53,12 @@ class Due:
         return len(self.target_ids) + sum(len(task.targets) for task in self.resumed)
 
     @property
+    def questions(self) -> int:
+        """How many tasks."""
+        everything = int(np.isnan(self.since).sum())
+        return len(self.resumed) + sum(-(-count // self.batch) for count in (everything, len(self.since) - everything))
+
+    @property
     def tasks(self) -> Iterator[Task]:
         """Make the tasks, one after the other; targets that were removed meanwhile are left out. Raises StoreError."""
         yield from self.resumed

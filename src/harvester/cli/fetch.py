@@ -20,6 +20,8 @@ if TYPE_CHECKING:
     from harvester.session import Client
     from harvester.store import Store
 
+CUT_SHORT = {"died": "died", "interrupted": "was interrupted", "running": "is still at work"}
+
 
 @define("fetch")
 @source_option(help="Survey to ask, several times for several, or all.  [default: all]")
@@ -81,6 +83,9 @@ def _once_more(app: App, run: str, sources: Sequence[str], stop: Stop, *, dry_ru
     number, missed = store.timetable.unanswered(run)
     names = chosen_sources(app, sources or [row["source"] for row in missed]) if sources or missed else []
     tasks = again(store, [row for row in missed if row["source"] in names], app.settings)
+    (status,) = {row["status"] for row in store.news.runs([number])}
+    if status in CUT_SHORT and not app.quiet:
+        render.say(f"Run {number} {CUT_SHORT[status]}: what it had not asked yet is not part of this.  For that: harvest update")
     if not tasks:
         if not app.quiet:
             render.say(f"Nothing failed in run {number}." if not missed else f"Nothing failed in run {number} at {', '.join(sources)}.")

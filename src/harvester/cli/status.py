@@ -36,7 +36,7 @@ def command(app: App, /, targets: Sequence[str]) -> None:
         _of_targets(app, store, targets)
         return
     sources, troubles = store.overview(_rhythms(), datetime.now(UTC))
-    runs = store.runs(1)
+    runs = store.runs(1, brief=not app.json)
     if app.json:
         tables = ("run", runs), ("source", sources), ("trouble", troubles)
         render.objects([{"about": about, **row} for about, rows in tables for row in rows])

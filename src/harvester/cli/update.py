@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
+from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -23,6 +25,8 @@ if TYPE_CHECKING:
 
 REQUESTS = ("source", "targets", "since", "request")
 NAMES_SHOWN = 3
+SHOWN = 100
+"""Questions to each source that a dry run prints, for people: a thousand take a second to be made."""
 
 
 @define("update")
@@ -31,7 +35,7 @@ NAMES_SHOWN = 3
 @max_time_option
 @click.option("--wait", is_flag=True, help="Wait while another update of this store is at work.  [default: leave the work to it]")
 @click.option("--digest", "folder", metavar="DIR", help="Write the day's digest there: YYYY-MM-DD.html, latest.html and index.html.")
-@click.option("-n", "--dry-run", is_flag=True, help="Print what is due and the first requests, send none, store nothing.")
+@click.option("-n", "--dry-run", is_flag=True, help="Print what is due and the first requests (--json: all), send none, store nothing.")
 def command(
     app: App,
     /,
@@ -65,7 +69,7 @@ def command(
         return _rehearse(app, store, due(store, names, app.settings, targets=chosen), questions)
     if folder:
         _ready(folder)
-    with store.alone(wait=wait) as mine:
+    with _turn(app, store, wait=wait) as mine:
         if not mine:
             if not app.quiet:
                 render.say("Another update is at work on this store; it does what is due. To wait for it: harvest update --wait")
@@ -77,6 +81,19 @@ def command(
             return finished(stop, 0, status, again="harvest update")
         status = _worse(status, _updated(app, store, plan, stop) if plan.targets else _nothing(app, store, plan))
         return _digested(app, store, folder, status) if folder else status
+
+
+@contextmanager
+def _turn(app: App, store: Store, *, wait: bool) -> Iterator[bool]:
+    """Be the only update of a store while the block lasts; give False where another is, and is not waited for."""
+    with store.alone() as mine:
+        if mine or not wait:
+            yield mine
+            return
+    if not app.quiet:
+        render.say("Another update is at work on this store; waiting until it is done.")
+    with store.alone(wait=True) as mine:
+        yield mine
 
 
 def _ready(folder: str) -> None:
@@ -158,30 +175,29 @@ def _nothing(app: App, store: Store, plan: Plan) -> int:
     """Say when something will be due."""
     if app.quiet:
         return ExitStatus.DONE
-    now = datetime.now(UTC)
-    moments = [moment for part in plan.parts if (moment := store.timetable.next_due(part.source, part.rhythm, now))]
-    render.say(f"Nothing is due. Next: {min(moments)[:16].replace('T', ' ')} UTC." if moments else "Nothing is due.")
+    moment = store.timetable.next_due({part.source: part.rhythm for part in plan.parts}, datetime.now(UTC))
+    render.say(f"Nothing is due. Next: {moment[:16].replace('T', ' ')} UTC." if moment else "Nothing is due.")
     return ExitStatus.DONE
 
 
 def _rehearse(app: App, store: Store, plan: Plan, questions: Sequence[SavedQuery]) -> int:
-    """Print each question of the plan with the request with which it would begin."""
+    """Print the questions of the plan, each with the request with which it would begin: all as JSON, else the first of each source."""
     from harvester.harvest import first_of_each
 
     for one in questions if not app.quiet else ():
         render.say(f"{one.broker} is asked first: saved question {one.name}. The targets that it brings are due as well.")
     first = True
     for line in plan.lines.values():
-        for task, requests in first_of_each(line, store, app.settings, simulated=app.emulated):
+        for task, requests in first_of_each(islice(line, None if app.json else SHOWN), store, app.settings, simulated=app.emulated):
             rows = [_row(task, request, whole=app.json) for request in requests or [""]]
             if app.json:
                 render.objects(rows)
             else:
                 render.tab_separated(rows, REQUESTS, header=first)
             first = False
-    for part in plan.parts:
-        if not app.quiet:
-            render.say(f"{part.source}: {part.targets} due.")
+    for part in plan.parts if not app.quiet else ():
+        more = f" The first {SHOWN} of {part.questions} questions are shown; all: --json" if part.questions > SHOWN and not app.json else ""
+        render.say(f"{part.source}: {part.targets} due.{more}")
     if not app.quiet:
         render.say("Nothing was sent. Further requests depend on the answers.")
     return ExitStatus.DONE

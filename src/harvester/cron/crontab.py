@@ -1,7 +1,8 @@
 """A user's crontab: one line for each store, and not a byte of any other line is touched.
 
-A line is ours when it is no comment and ends in MARK and the store. In a crontab a bare % ends the command, and what cron makes of a backslash
-differs from one to the next: a % is escaped outside of quotes, where it means the same to every cron and shell, and a backslash is refused.
+A line is ours when it is no comment, goes to a folder and runs something there, and ends in MARK and the store. In a crontab a bare % ends the
+command, and what cron makes of a backslash differs from one to the next: a % is escaped outside of quotes, where it means the same to every cron
+and shell, and a backslash is refused.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ from harvester.cron import ENV, Entry, Job
 from harvester.errors import CronError
 
 WAY, MARK = "crontab", " # harvest update of "
+OURS = re.compile(r" cd .+ && ")
 DAILY = re.compile(r"(?P<minute>\d+) (?P<hour>\d+) \* \* \*")
 
 
@@ -49,7 +51,7 @@ def without(text: str, place: str) -> str:
 def entries(text: str) -> Iterator[Entry]:
     """Yield every job of ours in a crontab."""
     for old in text.splitlines():
-        if MARK in old and not old.lstrip().startswith("#"):
+        if MARK in old and _is_command(old):
             command, _, place = old.replace("\\%", "%").rpartition(MARK)
             when, _, words = command.partition(" cd ")
             yield Entry(WAY, place, _when(when), _program(words), old)
@@ -69,7 +71,12 @@ def _program(words: str) -> str:
 
 
 def _is_of(old: str, place: str) -> bool:
-    return not old.lstrip().startswith("#") and old.rstrip("\r\n").endswith(_mark(place))
+    return _is_command(old) and old.rstrip("\r\n").endswith(_mark(place))
+
+
+def _is_command(old: str) -> bool:
+    """Whether a line is no comment, and of the form that `line` gives it: another may end in the same words."""
+    return not old.lstrip().startswith("#") and OURS.search(old) is not None
 
 
 def _mark(place: str) -> str:

@@ -109,7 +109,7 @@ def _mag(value: float) -> str:
 
 
 def _ended(status: str) -> str:
-    return "not ended (at work, or killed)" if status == "running" else status
+    return {"running": "still at work", "died": "died before its end"}.get(status, status)
 
 
 def _outcomes(run: Mapping[str, Any]) -> str:

@@ -5,7 +5,7 @@
     wire.py      one attempt over httpx, the only module that imports it         verdict.py  what an answer means
     bridge.py    the same road for the requests library (astroquery, pyvo)       service.py  addresses, limits, credentials
     pace.py      politeness, waiting, the clock                                  breaker.py  leaving a host alone that fails
-    errand.py    remote jobs: submitted once, however many runs ask
+    errand.py    remote jobs: submitted once, however many runs ask          listening.py  ending what waits for an answer
 
 https only, always verified; http for this machine, and for a service that knows no https and is shown no credentials.
 Proxies of the environment are used, but never for this machine. No cookies are kept.

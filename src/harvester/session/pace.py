@@ -13,7 +13,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
     from harvester.source import Pace
 
@@ -21,6 +21,10 @@ FIRST_BACKOFF_S = 1.0
 LONGEST_BACKOFF_S = 30.0
 RESOLUTION_S = 1e-6
 WAKE_S = 0.1
+LOOK_S = 0.5
+"""How often a thread that waits for long looks whether the run is to end."""
+SHORT_S = 5.0
+"""What is waited for even then."""
 
 
 class Interrupted(KeyboardInterrupt):
@@ -30,11 +34,22 @@ class Interrupted(KeyboardInterrupt):
     """
 
 
+class Unsent(Exception):
+    """A request was not sent: its host wants to be left alone for longer than the run is to last."""
+
+
 class Clock:
     """Monotonic time, waiting that `stop` ends at once, and chance."""
 
     def __init__(self) -> None:
         self._stopped = threading.Event()
+        self.ending: Callable[[], bool] | None = None
+        """Says when a run is to end: what is under way is finished, but nothing is tried again, and no long wait is kept."""
+
+    @property
+    def is_ending(self) -> bool:
+        """Whether the run is to end."""
+        return self.ending is not None and self.ending()
 
     @property
     def stopped(self) -> bool:
@@ -52,6 +67,13 @@ class Clock:
         """Wait. Raises Interrupted as soon as `stop` is called, also in another thread."""
         if self._stopped.wait(max(seconds, 0.0)):
             raise Interrupted
+
+    def doze(self, seconds: float) -> None:
+        """Wait, but no longer than until the run is to end. Raises Interrupted."""
+        step = seconds if self.ending is None else LOOK_S
+        while seconds > 0 and not self.is_ending:
+            self.sleep(min(step, seconds))
+            seconds -= step
 
     def chance(self) -> float:
         """Return a random number in [0, 1)."""
@@ -93,9 +115,17 @@ class Pacer:
             self._leave()
 
     def step(self) -> None:
-        """Wait until another start is polite; within a turn, for each further request that it takes (a redirect). Raises Interrupted."""
+        """Wait until another start is polite; within a turn, for each further request that it takes (a redirect).
+
+        Raises Interrupted; and Unsent where that is long and the run is to end.
+        """
         while (delay := self._claim()) > 0:
-            self._clock.sleep(delay)
+            if delay <= SHORT_S:
+                self._clock.sleep(delay)
+            elif self._clock.is_ending:
+                raise Unsent
+            else:
+                self._clock.doze(delay)
 
     def _enter(self) -> None:
         with self._free:

@@ -15,8 +15,9 @@ from typing import TYPE_CHECKING, Any, NoReturn
 from harvester.errors import Malformed, Pending, SourceError, Throttled
 from harvester.payload import Payload
 from harvester.session.ask import Ask, as_json, form, multipart, pairs, read_form, shown
+from harvester.session.breaker import NEXT
 from harvester.session.download import Download
-from harvester.session.pace import backoff
+from harvester.session.pace import Unsent, backoff
 from harvester.session.service import with_params
 from harvester.session.verdict import Answer, Trouble, judge, moment, quota_wait, span
 from harvester.session.wire import Attempt, LostError
@@ -213,6 +214,8 @@ class Session:
         answer, trouble = self._try(ask, host.pacer, tried)
         while trouble is not None and not probe and self._again(ask, trouble, tried) and host.breaker.resting is None:
             self._pause(trouble, host.pacer, tried)
+            if self._client.clock.is_ending:
+                break
             tried += 1
             answer, trouble = self._try(ask, host.pacer, tried)
         return answer, trouble
@@ -227,6 +230,8 @@ class Session:
         except LostError as lost:
             error = lost.kind(f"{who} gave no usable answer.", f"{str(lost)[:1].upper()}{str(lost)[1:]}.", "Try again later.")
             return None, Trouble(error, tries=None if lost.again else 0, undone=lost.undone)
+        except Unsent:
+            return None, Trouble(Throttled(f"{who} asked us to wait, and the run was to end.", hint=NEXT), undone=True)
         self._compare_clocks(answer)
         if (rest := quota_wait(answer.headers)) is not None:
             pacer.hold(min(rest, self.service.max_wait_s))
@@ -240,7 +245,7 @@ class Session:
 
     def _again(self, ask: Ask, trouble: Trouble, tried: int) -> bool:
         most = self.service.retries if trouble.tries is None else min(trouble.tries, self.service.retries)
-        return tried <= most and (ask.idempotent or trouble.undone)
+        return tried <= most and (ask.idempotent or trouble.undone) and not self._client.clock.is_ending
 
     def _pause(self, trouble: Trouble, pacer: Pacer, tried: int) -> None:
         """Wait before the next try; where the host asked for it, with all who ask it."""
@@ -251,7 +256,7 @@ class Session:
             pacer.hold(seconds)
         log.info("waiting %.1f s: %s", seconds, trouble.error.what)
         self._tell("waiting", seconds, trouble.error.what)
-        self._client.clock.sleep(seconds)
+        self._client.clock.doze(seconds)
 
     def _stop_if_dry(self, ask: Ask) -> None:
         if not self._client.dry_run:

@@ -18,6 +18,7 @@ import httpx
 from harvester.errors import Malformed, TimedOut, Truncated, Unreachable
 from harvester.session.ask import with_fields
 from harvester.session.body import ACCEPTED, Body, BodyError, too_large
+from harvester.session.listening import Listening
 from harvester.session.pace import Interrupted
 from harvester.session.service import DEFAULT_PORT, is_loopback, with_params
 from harvester.session.verdict import Answer
@@ -67,11 +68,13 @@ class Wire:
         self.clock, self._loopback_only = clock, loopback_only
         self._lock = threading.Lock()
         self._pools: dict[bool, httpx.Client] = {}
+        self._listening = Listening()
         for name in LOUD:
             logging.getLogger(name).addFilter(_not_ours)
 
     def close(self) -> None:
-        """Close the connections; whoever still uses one is interrupted."""
+        """Close the connections; whoever still uses one is interrupted, also who waits for a service that says nothing."""
+        self._listening.end()
         with self._lock:
             for pool in self._pools.values():
                 pool.close()
@@ -86,7 +89,9 @@ class Wire:
         pool = self._pool(local=is_loopback(url.host))
         silence = min(service.timeout_s, service.total_timeout_s)
         timeout = httpx.Timeout(silence, connect=min(CONNECT_TIMEOUT_S, silence), pool=None)
-        return pool.send(pool.build_request(ask.method, address, headers=headers, content=content, timeout=timeout), stream=True)
+        known = {"trace": self._listening.note}
+        request = pool.build_request(ask.method, address, headers=headers, content=content, timeout=timeout, extensions=known)
+        return pool.send(request, stream=True)
 
     def permitted(self, ask: Ask, service: Service) -> httpx.URL:
         """Return the address to which a request may be sent. Raises Malformed if it may not."""

@@ -195,18 +195,19 @@ class Store:
     def overview(self, rhythms: Mapping[str, Rhythm], now: datetime) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
         """Return how every source stands, and what fails (see `overview.by_source` and `overview.troubles`); `rhythms` of what can be asked."""
         with self._database.reading() as connection:
-            return _overview.by_source(connection, rhythms, now), _overview.troubles(connection)
+            troubles = _overview.troubles(connection)
+            return _overview.by_source(connection, rhythms, now, troubles), troubles
 
-    def runs(self, limit: int | None = None) -> list[dict[str, Any]]:
+    def runs(self, limit: int | None = None, *, brief: bool = False) -> list[dict[str, Any]]:
         """Return what was done, newest first (see `runs.listed`)."""
-        with self._database.reading() as connection:
-            return _runs.listed(connection, limit)
+        return _runs.listed(self._database, limit, brief=brief)
 
     def visits(self, name: str) -> tuple[dict[str, Any], list[dict[str, Any]]]:
         """Return a run, named by its number, last or last-1, and its visits. Raises StoreError if there is none."""
         with self._database.reading() as connection:
             number = _runs.number(connection, name)
-            return _runs.one(connection, number), _runs.visits(connection, number)
+            visits = _runs.visits(connection, number)
+        return _runs.some(self._database, [number])[0], visits
 
     @property
     def own(self) -> Own:

@@ -8,8 +8,9 @@ from __future__ import annotations
 
 import errno
 import fcntl
+import os
 from contextlib import contextmanager
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, BinaryIO
 
 from sqlalchemy import text
 
@@ -34,16 +35,25 @@ def alone(database: Database, *, wait: bool) -> Iterator[bool]:
         yield held
 
 
-@contextmanager
-def _beside(store: Path, *, wait: bool) -> Iterator[bool]:
-    """Lock the file beside a store; the same one by whatever way the store was reached."""
+def beside(store: Path, suffix: str) -> Path:
+    """Return the path of a file that goes with a store: the same one by whatever way the store was reached."""
     real = store.resolve()
-    path = real.with_name(f"{real.name}.lock")
+    return real.with_name(f"{real.name}.{suffix}")
+
+
+def opened(path: Path) -> BinaryIO:
+    """Open, or make, a file to be locked. Raises StoreError."""
     try:
-        file = path.open("ab")
+        return os.fdopen(os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o666), "r+b")
     except OSError as error:
         raise StoreError(f"the lock '{path}' cannot be made.", f"{error.strerror}.", "The folder of the store must be writable.") from error
-    with file:
+
+
+@contextmanager
+def _beside(store: Path, *, wait: bool) -> Iterator[bool]:
+    """Lock the file beside a store."""
+    path = beside(store, "lock")
+    with opened(path) as file:
         yield _locked(file.fileno(), path, wait=wait)
 
 

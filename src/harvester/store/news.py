@@ -152,8 +152,7 @@ class News:
 
     def runs(self, run_ids: Sequence[int]) -> list[dict[str, Any]]:
         """Return what is known of runs, in the order given (see `runs.listed`). They must be there."""
-        with self._database.reading() as connection:
-            return [runs.one(connection, number) for number in run_ids]
+        return runs.some(self._database, run_ids)
 
     def number(self, word: str) -> int:
         """Return the number of the run that "12", "last" or "last-1" means. Raises UsageError, StoreError."""

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from sqlalchemy import Connection, Select, and_, func, select
 
-from harvester.store.schedule import due_count
+from harvester.store.schedule import counted
 from harvester.store.tables import schedule, source, target, visit
 from harvester.store.visit import SUCCESSES
 
@@ -16,25 +16,20 @@ if TYPE_CHECKING:
 
     from harvester.store.visit import Rhythm
 
+BAD = ("pending", "postponed", "suspicious", "failed")
 
-def by_source(connection: Connection, rhythms: Mapping[str, Rhythm], now: datetime) -> list[dict[str, Any]]:
-    """Return a row per source that was ever asked, or that `rhythms` names, in alphabetical order.
 
-    Keys: source, targets (asked about), due (now; None for a source without a rhythm, which cannot be asked any more), next_due (of the rest),
-    a count of each Outcome that is no success (how the last visits ended), last_success, and newest (BJD_TDB of the newest epoch delivered).
+def by_source(
+    connection: Connection, rhythms: Mapping[str, Rhythm], now: datetime, bad: Sequence[Mapping[str, Any]]
+) -> list[dict[str, Any]]:
+    """Return a row per source that was ever asked, or that `rhythms` names, in alphabetical order; `bad` is what `troubles` found.
+
+    Keys: source, what `schedule.counted` tells, and a count of each Outcome that is no success (how the last visits ended).
     """
-    states = _states(connection)
-    rows = []
-    for name in sorted({*states, *rhythms}):
-        due, later = due_count(connection, name, rhythms[name], now) if name in rhythms else (None, None)
-        rows.append({"source": name, **states.get(name, NEVER), "due": due, "next_due": later})
-    return rows
-
-
-NEVER: Mapping[str, Any] = {
-    "targets": 0, "pending": 0, "postponed": 0, "suspicious": 0, "failed": 0, "last_success": None, "newest": None
-}  # fmt: skip
-"""What is known of a source that was never asked."""
+    rows = {name: {"source": name, **row, **dict.fromkeys(BAD, 0)} for name, row in sorted(counted(connection, rhythms, now).items())}
+    for trouble in bad:
+        rows[trouble["source"]][trouble["outcome"]] += trouble["targets"]
+    return list(rows.values())
 
 
 def troubles(connection: Connection) -> list[dict[str, Any]]:
@@ -50,15 +45,6 @@ def troubles(connection: Connection) -> list[dict[str, Any]]:
         example = told[row.pop("visit_id")]
         row |= {"last": example.time, "target": example.name, "message": example.message}
     return found
-
-
-def _states(connection: Connection) -> dict[str, dict[str, Any]]:
-    """Return the state of every source that was ever asked, by name."""
-    bad = (func.count().filter(visit.c.outcome == kind).label(kind) for kind in ("pending", "postponed", "suspicious", "failed"))
-    newest = func.max(schedule.c.last_success).label("last_success"), func.max(schedule.c.watermark).label("newest")
-    joined = schedule.join(source).join(visit, visit.c.id == schedule.c.visit_id)
-    found = select(source.c.name.label("source"), func.count().label("targets"), *bad, *newest).select_from(joined).group_by(source.c.name)
-    return {row["source"]: dict(row) for row in connection.execute(found).mappings()}
 
 
 def _grouped() -> Select[*tuple[Any, ...]]:

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from typing import TYPE_CHECKING
 
 from sqlalchemy import select
 
 from harvester.errors import StoreError
 from harvester.store.bulk import write_many
+from harvester.store.living import alive
 from harvester.store.rows import clean, now
 from harvester.store.tables import run, visit
 from harvester.store.visit import NOT_FAILED, Counts, Visit
@@ -62,24 +63,30 @@ class Run:
 
 @contextmanager
 def open_run(database: Database, command: str, version: str) -> Iterator[Run]:
-    """Record a run while it lasts. One that was killed stays "running". Raises StoreError."""
-    with database.writing() as connection:
-        row = {"command": clean(command), "version": version, "started": now(), "status": "running"}
-        (run_id,) = connection.execute(run.insert(), row).inserted_primary_key or (0,)
-    opened = Run(database, run_id, version)
+    """Record a run while it lasts. One that was killed stays "running", and is known by the lock that it no longer holds. Raises StoreError."""
+    with ExitStack() as life:
+        with database.writing() as connection:
+            row = {"command": clean(command), "version": version, "started": now(), "status": "running"}
+            (run_id,) = connection.execute(run.insert(), row).inserted_primary_key or (0,)
+            life.enter_context(alive(database, run_id))
+        yield from _lasting(database, Run(database, run_id, version))
+
+
+def _lasting(database: Database, opened: Run) -> Iterator[Run]:
     try:
         yield opened
     except BaseException as error:
         with suppress(StoreError):  # what went wrong first is what the user must read
-            _close(database, run_id, "failed" if isinstance(error, Exception) else "interrupted")
+            _close(database, opened.id, "failed" if isinstance(error, Exception) else "interrupted")
         raise
-    _close(database, run_id, opened.status)
+    _close(database, opened.id, opened.status)
 
 
 def _close(database: Database, run_id: int, status: str = "") -> None:
     with database.writing() as connection:
         outcomes = set(connection.execute(select(visit.c.outcome).distinct().where(visit.c.run_id == run_id)).scalars())
-        ended = {"ended": now(), "status": status or _status(outcomes)}
+        started = connection.execute(select(run.c.started).where(run.c.id == run_id)).scalar_one()
+        ended = {"ended": max(now(), started), "status": status or _status(outcomes)}  # the machine's clock may have been set back
         connection.execute(run.update().where(run.c.id == run_id), ended)
 
 

@@ -8,17 +8,18 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from itertools import takewhile
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from sqlalchemy import ColumnElement, Connection, Join, and_, case, func, or_, select, true
+from sqlalchemy import ColumnElement, Connection, Join, and_, case, false, func, not_, or_, select, true
 
 from harvester.store.rows import now as this_moment
 from harvester.store.tables import schedule, source, target, visit
 from harvester.store.visit import SUCCESSES
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
     from numpy.typing import NDArray
 
@@ -34,6 +35,11 @@ ISO_MS = len("2026-11-21T03:00:00.000")
 POLL = timedelta(hours=1)
 MARGIN = timedelta(days=1)
 SHRUNK = "sent less than half of the rows of this target that it sent before"
+DAYS_ALIKE = 3
+BELIEVED = f"sends less than half of the rows of this target that it once sent: believed, for it said the same on {DAYS_ALIKE} days"
+ANSWERED = (*SUCCESSES, "suspicious")
+MOST_SHRUNK = 50
+"""Answers that are looked at, newest first: more than come in the days that it takes."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,19 +102,39 @@ def next_due(outcome: str, rhythm: Rhythm, before: Scheduled | None, *, failures
     return _written(now + usual)
 
 
-def shrunk(connection: Connection, delivered: Visit, before: Scheduled | None, rows: int, *, ids: tuple[int, int]) -> bool:
-    """Whether a full answer, of `rows` from the source to the target (`ids`), has less than half the rows of the last one that was believed.
+def shrinkage(connection: Connection, delivered: Visit, before: Scheduled | None, rows: tuple[int, int], *, ids: tuple[int, int]) -> str:
+    """Return SHRUNK for a full answer that has less than half the measurements of the last one that was believed, BELIEVED once it is the new normal.
 
-    An answer to a narrower search may.
+    `rows` are the measurements, and the rows with repeats, from the source to the target (`ids`). An answer to a narrower search may shrink.
     """
     if before is None or delivered.replayed or delivered.rows is None or (delivered.since, delivered.until) != (None, None):
-        return False
-    if 2 * rows >= (before.served or 0):
-        return False
-    here = and_(visit.c.target_id == ids[0], visit.c.source_id == ids[1], visit.c.outcome.in_(SUCCESSES))
-    whole = and_(here, visit.c.since.is_(None), visit.c.until.is_(None))
-    radius = connection.execute(select(visit.c.radius).where(whole).order_by(visit.c.id.desc()).limit(1)).scalar_one_or_none()
-    return radius is None or delivered.radius is None or delivered.radius >= radius
+        return ""
+    if 2 * rows[0] >= (before.served or 0):
+        return ""
+    here = and_(visit.c.target_id == ids[0], visit.c.source_id == ids[1], visit.c.since.is_(None), visit.c.until.is_(None))
+    successes = select(visit.c.radius).where(here, visit.c.outcome.in_(SUCCESSES))
+    radius = connection.execute(successes.order_by(visit.c.id.desc()).limit(1)).scalar_one_or_none()
+    if radius is not None and delivered.radius is not None and delivered.radius < radius:
+        return ""
+    sent = sum((visit.c[name] for name in ("revised", "known", "known_elsewhere")), visit.c.new)
+    answers = select(func.substr(visit.c.time, 1, len("2026-11-21")), sent, visit.c.message).where(here, visit.c.outcome.in_(ANSWERED))
+    last = connection.execute(answers.order_by(visit.c.id.desc()).limit(MOST_SHRUNK)).all()
+    alike = [(this_moment()[:10], rows[1])]
+    alike += [(day, count) for day, count, message in takewhile(lambda answer: answer[2].startswith(SHRUNK), last)]
+    return BELIEVED if _is_settled(alike) else SHRUNK
+
+
+def _is_settled(answers: Sequence[tuple[str, int]]) -> bool:
+    """Whether the newest of some answers (days and rows), and those before it that agree with it within a tenth, came on enough days.
+
+    >>> _is_settled([("2026-11-21", 300), ("2026-11-20", 301), ("2026-11-20", 300), ("2026-11-18", 299)])
+    True
+    >>> _is_settled([("2026-11-21", 300), ("2026-11-21", 300), ("2026-11-20", 100), ("2026-11-18", 300)])
+    False
+    """
+    newest = answers[0][1]
+    alike = takewhile(lambda answer: 10 * abs(answer[1] - newest) <= newest, answers)
+    return len({day for day, _ in alike}) >= DAYS_ALIKE
 
 
 def waiting(connection: Connection, source_name: str, rhythm: Rhythm, now: datetime) -> Waiting:
@@ -124,13 +150,29 @@ def waiting(connection: Connection, source_name: str, rhythm: Rhythm, now: datet
     return Waiting(np.array(ids, np.int64), _known(watermarks, successes, latest=mjd(now)))
 
 
-def due_count(connection: Connection, source_name: str, rhythm: Rhythm, now: datetime) -> tuple[int, str | None]:
-    """Return how many targets are due at a source now, and the moment when the next of the others will be."""
-    joined, wanted = _pairs(connection, source_name, rhythm)
-    due = _due(rhythm, now)
-    later = func.min(schedule.c.next_due).filter(~due)
-    count, moment = connection.execute(select(func.count().filter(due), later).select_from(joined).where(wanted)).one()
-    return count, moment
+def counted(connection: Connection, rhythms: Mapping[str, Rhythm], now: datetime) -> dict[str, dict[str, Any]]:
+    """Return a row for every source that was ever asked, or that `rhythms` names.
+
+    Keys: targets (asked about), last_success, newest (BJD_TDB of the newest epoch delivered), due (now; None without a rhythm), next_due (of the
+    rest). One walk over the schedule, whatever the number of sources; targets that were never asked about are due.
+    """
+    followed = connection.execute(select(func.count()).select_from(target)).scalar_one()
+    numbers: dict[str, int] = dict(connection.execute(select(source.c.name, source.c.id)).all())
+    due, later = _of_each(rhythms, numbers, now)
+    told = (
+        func.count().label("targets"),
+        func.max(schedule.c.last_success).label("last_success"),
+        func.max(schedule.c.watermark).label("newest"),
+    )
+    counts = func.count().filter(due).label("due"), func.min(schedule.c.next_due).filter(later).label("next_due")
+    found = select(schedule.c.source_id, *told, *counts).group_by(schedule.c.source_id)
+    names = {number: name for name, number in numbers.items()}
+    rows = {names[row.pop("source_id")]: row for row in map(dict, connection.execute(found).mappings())}
+    never = {"targets": 0, "last_success": None, "newest": None, "due": 0, "next_due": None}
+    for name in sorted({*rows, *rhythms}):
+        row = rows.setdefault(name, dict(never))
+        row["due"] = followed - row["targets"] + row["due"] if name in rhythms else None
+    return rows
 
 
 def unanswered(connection: Connection, run_id: int) -> list[dict[str, Any]]:
@@ -169,7 +211,22 @@ def _due(rhythm: Rhythm, now: datetime) -> ColumnElement[bool]:
     in_time = or_(told.is_(None), told <= _written(now), told > _beyond(rhythm, now))
     if rhythm.cadence is None:
         return in_time
-    return or_(in_time, and_(schedule.c.release != rhythm.release, schedule.c.failures == 0))
+    return or_(in_time, and_(schedule.c.release.is_not(None), schedule.c.release != rhythm.release, schedule.c.failures == 0))
+
+
+def _of_each(rhythms: Mapping[str, Rhythm], numbers: Mapping[str, int], now: datetime) -> tuple[ColumnElement[bool], ColumnElement[bool]]:
+    """Return the conditions that a row of the schedule is due, and that it will be later; sources of which the same holds share theirs."""
+    alike: dict[tuple[bool, str, str], tuple[Rhythm, list[int]]] = {}
+    for name, rhythm in rhythms.items():
+        if name in numbers:
+            same = rhythm.cadence is None, rhythm.release, _beyond(rhythm, now)
+            alike.setdefault(same, (rhythm, []))[1].append(numbers[name])
+    if not alike:
+        return false(), false()
+    parts = [(schedule.c.source_id.in_(ids), _wanted(rhythm), _due(rhythm, now)) for rhythm, ids in alike.values()]
+    due = case(*((here, and_(wanted, due)) for here, wanted, due in parts), else_=false())
+    later = case(*((here, and_(wanted, not_(due))) for here, wanted, due in parts), else_=false())
+    return due, later
 
 
 def _pairs(connection: Connection, source_name: str, rhythm: Rhythm) -> tuple[Join, ColumnElement[bool]]:

@@ -10,7 +10,7 @@ from harvester.store import jobs, runs, schedule, targets
 from harvester.store.tables import target
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Iterable, Mapping, Sequence
     from datetime import datetime
 
     from harvester.jobs import Job
@@ -34,10 +34,11 @@ class Timetable:
         with self._database.reading() as connection:
             return schedule.waiting(connection, source_name, rhythm, now)
 
-    def next_due(self, source_name: str, rhythm: Rhythm, now: datetime) -> str | None:
-        """Return the moment when the first target that is not due at a source will be."""
+    def next_due(self, rhythms: Mapping[str, Rhythm], now: datetime) -> str | None:
+        """Return the moment when the first target that is not due at any of these sources will be."""
         with self._database.reading() as connection:
-            return schedule.due_count(connection, source_name, rhythm, now)[1]
+            found = schedule.counted(connection, rhythms, now)
+        return min((row["next_due"] for row in found.values() if row["next_due"]), default=None)
 
     def jobs(self) -> list[Job]:
         """Return the remote jobs that are under way, oldest first."""

@@ -20,7 +20,7 @@ from harvester.store.provenance import archived, keep_requests
 from harvester.store.record import NEVER, SCHEDULED, Scheduled, keep_visit, passband_id, reschedule, source_id
 from harvester.store.rows import arrow, clean, conformed, filters_of, now
 from harvester.store.same import digest_of, repeated
-from harvester.store.schedule import SHRUNK, entry, shrunk
+from harvester.store.schedule import SHRUNK, entry, shrinkage
 from harvester.store.tables import BIRTH, GIVEN, ROW, STORED, quarantine, schedule
 from harvester.store.visit import SUCCESSES, Counts, FilterCounts, Visit
 
@@ -87,7 +87,8 @@ def _written(connection: Connection, delivered: Visit, run_id: int, digest: str)
     delivery = _delivery(connection, delivered, place)
     merged = _merge(connection, delivery, place)
     refused = _refused(delivered, delivery)
-    less = shrunk(connection, delivered, place.before, delivery.served, ids=(place.target_id, place.source_id))
+    sent = delivery.served, delivery.served + delivery.repeats
+    less = shrinkage(connection, delivered, place.before, sent, ids=(place.target_id, place.source_id))
     counts = _settled(delivered, _counts(delivery, merged, place), place, refused=len(refused), less=less)
     visit_id = keep_visit(connection, delivered, counts, (run_id, place.target_id, place.source_id))
     if delivered.replayed:
@@ -195,13 +196,15 @@ def _per_filter(rows: pa.Table) -> dict[int, int]:
     return dict(zip(numbers.tolist(), counts.tolist(), strict=True))
 
 
-def _settled(delivered: Visit, counts: Counts, place: Place, *, refused: int, less: bool) -> Counts:
-    """Return the counts with what the engine could not know: whether anything is new, and whether there was more before (`less`: too much more)."""
+def _settled(delivered: Visit, counts: Counts, place: Place, *, refused: int, less: str) -> Counts:
+    """Return the counts with what the engine could not know: whether anything is new, and whether there was more before.
+
+    `less` is what `shrinkage` says.
+    """
     outcome, message = delivered.outcome, clean(delivered.message)
     if outcome in {"new", "unchanged"}:
         outcome = "new" if counts.new + counts.revised else "unchanged"
-        if less:
-            outcome, message = "suspicious", "; ".join(filter(None, [SHRUNK, message]))
+        outcome, message = "suspicious" if less == SHRUNK else outcome, "; ".join(filter(None, [less, message]))
     elif outcome == "empty" and place.watermark is not None:
         outcome, message = "suspicious", "; ".join(filter(None, [LOST, message]))
     return replace(counts, quarantined=refused, outcome=outcome, message=message)
