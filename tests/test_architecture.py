@@ -21,7 +21,8 @@ LAYERS = {
     "emulator": 2, "cron": 2,
     "logs": 2, "skeleton": 3, "access": 3, "health": 3, "delivery": 3, "follow": 3, "harvest": 3, "replay": 3, "testing": 4,
     "task": 3, "plan": 3, "lanes": 3, "visiting": 3, "rehearse": 3, "saved": 3, "own": 3, "light_curves": 3, "cite": 3, "digest": 3, "api": 4,
-    "nights": 3, "alert_search": 3, "alert_targets": 3, "sky": 3, "intake": 3, "taking": 3, "listen": 3, "crossmatch": 3, "computing": 3,
+    "nights": 3, "night_files": 3, "alert_search": 3, "alert_targets": 3, "sky": 3, "intake": 3, "taking": 3, "listen": 3, "crossmatch": 3,
+    "computing": 3,
     "cli": 5, "__main__": 6, "": 6,
 }  # fmt: skip
 FORBIDDEN_NAMES = {"utils", "util", "core", "common", "helpers", "manager", "misc", "base"}

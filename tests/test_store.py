@@ -370,8 +370,8 @@ def test_an_empty_answer_after_points_is_suspicious(store):
 def test_the_watermark_is_the_newest_epoch_and_never_goes_back(store):
     deliver(store, visit(rows("o5", "o9")))
     deliver(store, visit(rows("o2"), body=b"2"))
-    assert store.watermarks("ztf_dr") == {"RR Lyr": 2_459_009.5}
-    assert store.watermarks("alerce") == {}
+    assert store.timetable.watermarks("ztf_dr") == {"RR Lyr": 2_459_009.5}
+    assert store.timetable.watermarks("alerce") == {}
 
 
 def test_a_run_says_how_it_ended(store):

@@ -34,7 +34,7 @@ def content(place):
         assert [found for found in store.check() if found.problems] == []
         points = {target.name: store.light_curve(target.name, quality="all").to_pylist() for target in store.targets()}
         assert all(points.values())
-        watermarks = {name: store.watermarks(name) for name in store.sources()}
+        watermarks = {name: store.timetable.watermarks(name) for name in store.sources()}
         return points, watermarks, store.targets(), store.info()["revised"]
 
 

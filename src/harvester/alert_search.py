@@ -152,8 +152,8 @@ def ask_again(
         log.exception("bug in broker %s", saved.broker)
         return _failed(store, saved, bug(saved.broker, error))
     lacking = "; ".join(feedback.lacking)
-    store.alerts.asked(saved.name, newest=newer.newest if newer.covered and feedback.whole else None, trouble=lacking)
     outcome = "incomplete" if lacking else "stopped" if stop and stop.called and not newer.whole else "done"
+    store.alerts.asked(saved.name, newest=newer.newest if newer.covered and feedback.whole else None, trouble=lacking, outcome=outcome)
     told = {"alerts": newer.count, "targets": tuple(newer.keeping.added), "message": lacking, "notes": tuple(feedback.notes)}
     return Asked(saved.name, saved.broker, outcome, **told)  # type: ignore[arg-type] # one value of each kind
 
@@ -195,7 +195,7 @@ class Newer:
 
 def _failed(store: Store, saved: SavedQuery, error: HarvesterError) -> Asked:
     message = "\n".join(error.lines())
-    store.alerts.asked(saved.name, newest=None, trouble=message, failed=True)
     outcome = error.outcome if isinstance(error, SourceError) else "failed"
     kind = error.kind if isinstance(error, SourceError) else "refused question"
+    store.alerts.asked(saved.name, newest=None, trouble=message, outcome=outcome, error=kind)
     return Asked(saved.name, saved.broker, outcome, error=kind, message=message)

@@ -36,8 +36,10 @@ class Followed:
     _named: dict[str, int] = field(default_factory=dict)
     _ids: dict[tuple[str, str], int] = field(default_factory=dict)
     _places: dict[str, np.ndarray] = field(default_factory=dict)
+    _resting: set[str] = field(default_factory=set)
 
     def __post_init__(self) -> None:
+        self._resting = self.store.timetable.unfollowed()
         for target in self.store.targets():
             self._learn(target)
 
@@ -58,6 +60,9 @@ class Followed:
             self._learn(made)
             return made.name, True
         known = self._targets[found]
+        if known.name in self._resting:
+            self.store.timetable.heed([known.name], followed=True)
+            self._resting.discard(known.name)
         aliases = self._free((*alert.names, named(alert.object_id, alert.survey)))
         if aliases or any((survey, word) not in self._ids for survey, words in ids.items() for word in words):
             self.store.add_target(Target(known.name, known.ra, known.dec, aliases=aliases, ids=ids))

@@ -2,23 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Generator, Sequence
-from contextlib import closing
+from collections.abc import Callable, Generator, Mapping, Sequence
+from contextlib import closing, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+from urllib.parse import urlencode
 
 import numpy as np
 import pyarrow as pa
 
 from harvester import __version__
 from harvester.errors import UsageError
-from harvester.session import Service
+from harvester.session import Client, DryRun, Service
 from harvester.store.matches import Matches, Sought
 from harvester.xmatch import cds
 from harvester.xmatch.columns import distinct, guessed
 from harvester.xmatch.files import READERS, TableFile
-from harvester.xmatch.local import OWN, SEPARATION, local_matches
+from harvester.xmatch.local import OWN, SEPARATION, WIDEST, check_radius, local_matches
 from harvester.xmatch.service import NAME, PACE, RETRIES, TIMEOUT, URL, remote
 
 if TYPE_CHECKING:
@@ -26,7 +27,7 @@ if TYPE_CHECKING:
 
     from harvester.config import Settings
     from harvester.payload import Payload
-    from harvester.session import Client, Session
+    from harvester.session import Session
     from harvester.store import Store
     from harvester.target import Target
 
@@ -77,6 +78,42 @@ def session(client: Client, settings: Settings) -> Session:
     return client.session(Service(NAME, own.base_url or URL, pace, URL, timeout_s=own.timeout or TIMEOUT, retries=RETRIES))
 
 
+def rehearsed(ra: Floats, dec: Floats, wanted: Wanted, settings: Settings, *, simulated: bool) -> tuple[str, int]:
+    """Return the first request that a match of positions would send, and of how many at least; "" and 0 for a catalogue that is a file.
+
+    Raises UsageError for a radius that cannot be asked.
+    """
+    if isinstance(wanted.catalogue, TableFile):
+        check_radius(wanted.radius, WIDEST)
+        return "", 0
+    requests: list[str] = []
+
+    def note(method: str, url: str, params: Mapping[str, Any]) -> None:
+        requests.append(f"{method} {url} {urlencode(params)}")
+
+    asked = cds.Asked(wanted.catalogue, wanted.radius, wanted.best)
+    client = Client(contact=settings.contact, version=__version__, loopback_only=simulated, dry_run=True, on_request=note)
+    with closing(client), suppress(DryRun):
+        next(asked.answers(session(client, settings), ra, dec), None)
+    usable = int(np.count_nonzero(np.isfinite(ra) & np.isfinite(dec)))
+    return next(iter(requests), ""), -(-usable // cds.BLOCK)
+
+
+def placed(targets: Sequence[Target], epoch: float) -> tuple[Floats, Floats]:
+    """Return where targets stood at an epoch (degrees)."""
+    places = [target.at(epoch) for target in targets]
+    ra, dec = (np.array([place[axis] for place in places], np.float64) for axis in (0, 1))
+    return ra, dec
+
+
+def positions(table: TableFile) -> tuple[Floats, Floats]:
+    """Return the positions of a table's rows (degrees). Raises UsageError."""
+    pieces = list(table.pieces([]))
+    ra, dec = (np.concatenate([piece[name].to_numpy() for piece in pieces] or [np.array([])]) for name in (table.ra, table.dec))
+    _check_places(table, ra, dec)
+    return ra, dec
+
+
 def targets_matched(
     targets: Sequence[Target], wanted: Wanted, store: Store, http: Session, *, epoch: float = cds.EPOCH, command: str = "", step: Progress
 ) -> None:
@@ -84,8 +121,7 @@ def targets_matched(
 
     What was kept before an error stays. Raises SourceError, UsageError, StoreError.
     """
-    places = [target.at(epoch) for target in targets]
-    ra, dec = (np.array([place[axis] for place in places], np.float64) for axis in (0, 1))
+    ra, dec = placed(targets, epoch)
     sought, matches, done = Sought(wanted.name, wanted.radius, epoch, wanted.best), Matches(store), 0
     with store.run(command, __version__) as run, closing(_parts(wanted, ra, dec, http)) as parts:
         for asked, found, payload in parts:

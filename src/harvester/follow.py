@@ -37,6 +37,7 @@ def find_targets(wanted: Iterable[Target | str], store: Store, client: Client, s
 
     Raises BadTarget (see `resolve_target`).
     """
+    resting = store.timetable.unfollowed()
     for item in wanted:
         before = store.target(item.name) if isinstance(item, Target) else None
         try:
@@ -44,6 +45,8 @@ def find_targets(wanted: Iterable[Target | str], store: Store, client: Client, s
         except ResolveError as error:
             yield Found(item, None, error=error)
         else:
+            if target.name in resting:
+                store.timetable.heed([target.name], followed=True)
             yield Found(item, target, before.apart(target) if before else 0.0)
 
 

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import hashlib
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass, field, replace
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -14,29 +12,28 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from harvester import __version__
-from harvester.alerts.archive.nights import Night, date_of
-from harvester.alerts.archive.tar import Member, NightError, batches, compressed, inflated, members
+from harvester.alerts.archive.nights import date_of
+from harvester.alerts.archive.places import LSST, ZTF, survey_of
+from harvester.alerts.archive.tar import Member, NightError, batches
 from harvester.elsewhere import Elsewhere
 from harvester.errors import Malformed, NotYetPublic, SourceError
 from harvester.intake import intake
-from harvester.packets import ztf_rows
+from harvester.night_files import Folder, Source, Tell, fetch, in_file, remote, wrong_sum
+from harvester.packets import lsst_things, ztf_rows
 from harvester.packets.ztf import HEAD_BYTES, ztf_headlines
 from harvester.payload import Payload
 from harvester.sky import Sky, Things
 from harvester.source import load
-from harvester.store.nights import DUE, NightRead, Nights, refusals
+from harvester.store.nights import DUE, Newcomers, NightRead, Nights, refusals
 
 if TYPE_CHECKING:
-    from harvester.session import Session
     from harvester.store import Store
+    from harvester.store.many import Many
     from harvester.store.run import Run
     from harvester.store.visit import Counts
 
-SOURCE, SURVEY = "ztf_alerts", "ZTF"
+SOURCE, OF_LSST, SURVEY = "ztf_alerts", "lsst_alerts", "ZTF"
 BATCH = 256
-PART = ".part"
-Tell = Callable[[int, int], None]
-"""Told of progress: bytes so far, and of how many (0 where nobody knows)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,72 +42,16 @@ class Wanted:
 
     scope: str
     cone: tuple[float, float, float] | None = None
+    follow: bool = False
+    """Whether the targets that are made are followed, or only kept."""
 
     @classmethod
-    def in_cone(cls, ra: float, dec: float, radius: float) -> Wanted:
+    def in_cone(cls, ra: float, dec: float, radius: float, *, follow: bool = True) -> Wanted:
         """Return the alerts in a cone."""
-        return cls(f"cone:{ra:.6f},{dec:+.6f},{radius:g}", (ra, dec, radius))
+        return cls(f"cone:{ra:.6f},{dec:+.6f},{radius:g}", (ra, dec, radius), follow)
 
 
 ALL, FOLLOWED = Wanted("all"), Wanted("followed")
-
-
-@dataclass
-class Source:
-    """A night as it comes: its pieces, of how many bytes, with which MD5 (empty: nobody checks), and where it lies."""
-
-    name: str
-    pieces: Iterable[bytes]
-    url: str = ""
-    md5: str = ""
-    size: int | None = None
-    _hash: hashlib._Hash = field(default_factory=lambda: hashlib.md5(usedforsecurity=False))
-
-    def checked(self, tell: Tell) -> Iterator[bytes]:
-        """Yield the pieces. Raises Malformed at the end where the checksum is another."""
-        done = 0
-        for piece in self.pieces:
-            if self.md5:
-                self._hash.update(piece)
-            done += len(piece)
-            yield piece
-            tell(done, self.size or 0)
-        if self.md5 and self._hash.hexdigest() != self.md5:
-            raise wrong_sum(self.name)
-
-
-def in_file(path: Path) -> Source:
-    """Return a night that lies on this machine; what was fetched was checked then."""
-    return Source(path.name, compressed(path), url=f"file:{path.name}", size=path.stat().st_size)
-
-
-def remote(night: Night, http: Session) -> Source:
-    """Return a night that is read as it comes, without a file."""
-    return Source(night.name, http.download(night.name), url=f"{http.service.official_url}{night.name}", md5=night.md5, size=night.size)
-
-
-def fetch(night: Night, folder: Path, http: Session, tell: Tell = lambda *_: None) -> Path:
-    """Fetch a night into a folder, going on where an earlier try broke off; return its place. A file of that name is whole and checked.
-
-    Raises SourceError; Malformed where the checksum is another (what came is thrown away) or where no gzip came. OSError for a full disk.
-    """
-    place, part = folder / night.name, folder / f"{night.name}{PART}"
-    if place.exists():
-        return place
-    folder.mkdir(parents=True, exist_ok=True)
-    digest, start = hashlib.md5(usedforsecurity=False), 0
-    if part.exists():
-        for piece in compressed(part):
-            digest.update(piece)
-            start += len(piece)
-    file = http.download(night.name, start=start)
-    with part.open("ab") as out:
-        for piece in file:
-            out.write(piece)
-            digest.update(piece)
-            tell(file.at, file.size or night.size or 0)
-    _settle(part, night, digest.hexdigest())
-    return part.rename(place)
 
 
 def ingest(store: Store, night: Source, wanted: Wanted, *, command: str = "", tell: Tell = lambda *_: None) -> NightRead:
@@ -122,9 +63,9 @@ def ingest(store: Store, night: Source, wanted: Wanted, *, command: str = "", te
     read = NightRead(night.name, wanted.scope, date_of(night.name), md5=night.md5, size=night.size)
     nights = Nights(store)
     with store.run(command, __version__) as run:
-        intaker = _Intake(run, night, wanted, Sky.of(store.targets()))
+        intaker = _Intake(run, night, wanted, Sky.of(store.targets(followed=wanted.scope == FOLLOWED.scope)))
         try:
-            for batch in batches(members(inflated(night.checked(tell))), BATCH):
+            for batch in batches(night.packets(tell), BATCH):
                 intaker.take(batch)
         except (NightError, SourceError) as error:
             run.status = "partial" if intaker.read.alerts else "failed"
@@ -178,14 +119,39 @@ class _Intake:
 
     def take(self, batch: list[Member]) -> None:
         """Store what a batch of packets says of wanted objects."""
+        surveys = [survey_of(member.body) for member in batch]
+        for survey, take in ((ZTF, self._take_ztf), (LSST, self._take_lsst)):
+            if survey in surveys:
+                take([member for member, its in zip(batch, surveys, strict=True) if its == survey])
+
+    def _take_ztf(self, batch: list[Member]) -> None:
         chosen, refused = (batch, []) if self._wanted.scope == ALL.scope else self._choose(batch)
         found = ztf_rows([member.body for member in chosen])
         refused += [(chosen[index], why) for index, why in found.refused]
-        letters = refusals(self._night.name, [(one.name, one.offset, one.body, why) for one, why in refused])
         rows = found.rows if self._wanted.scope != ALL.scope else _of_one(found.rows)
         add = [] if self._wanted.scope == FOLLOWED.scope else [name for name in pc.unique(rows["object_id"]).to_pylist() if name]
-        many = intake(SOURCE, rows, self._payloads(chosen), self._sky, add=add)
-        self._count(batch, chosen, refused, self._run.batch([many], before=letters))
+        _, counts = self._store(SOURCE, rows, self._payloads(chosen), add=add, refused=refused)
+        self._count(batch, len(chosen), refused, counts)
+
+    def _take_lsst(self, batch: list[Member]) -> None:
+        """Take packets whose history is most of them: all are decoded. What moves in the solar system becomes no target."""
+        found, moving = lsst_things([member.body for member in batch])
+        rows, refused = found.rows, [(batch[index], why) for index, why in found.refused]
+        if self._wanted.cone:
+            rows = rows.filter(pc.is_in(rows["object_id"], value_set=_within(rows, self._wanted.cone)))
+        every = set() if self._wanted.scope == FOLLOWED.scope else set(pc.unique(rows["object_id"]).to_pylist()) - moving - {None}
+        used, rows = (len(pc.unique(rows["payload"])), _of_one(rows)) if self._wanted.scope == ALL.scope else (0, rows)
+        many, counts = self._store(OF_LSST, rows, self._payloads(batch, OF_LSST), add=sorted(every), refused=refused)
+        self._count(batch, used or len(pc.unique(many.rows["payload"])), refused, counts)
+
+    def _store(
+        self, source: str, rows: pa.Table, payloads: list[Payload], *, add: list[str], refused: list[tuple[Member, str]]
+    ) -> tuple[Many, list[Counts]]:
+        letters = refusals(self._night.name, [(one.name, one.offset, one.body, why) for one, why in refused])
+        known = len(self._sky.targets)
+        many = intake(source, rows, payloads, self._sky, add=add)
+        new, keeping = [] if self._wanted.follow else [one.name for one in self._sky.targets[known:]], Newcomers(letters)
+        return many, self._run.batch([many], before=keeping.before, after=keeping.after(new))
 
     def counted(self, read: NightRead) -> NightRead:
         """Return what is known of the night, with what was read of it."""
@@ -209,45 +175,32 @@ class _Intake:
         pairs = self._sky.match(Things(names.tolist(), *places), SURVEY, source.radius, source.scatter)
         return sorted({str(names[thing]) for thing in pairs.things.tolist()})
 
-    def _payloads(self, chosen: Sequence[Member]) -> list[Payload]:
+    def _payloads(self, chosen: Sequence[Member], source: str = SOURCE) -> list[Payload]:
         if self._wanted.scope == ALL.scope:
-            return [self._archive]
-        return [Payload(one.body, url=f"{self._night.url}/{one.name}", time=self._time, source=SOURCE) for one in chosen]
+            return [replace(self._archive, source=source)]
+        return [Payload(one.body, url=f"{self._night.url}/{one.name}", time=self._time, source=source) for one in chosen]
 
-    def _count(self, batch: list[Member], chosen: list[Member], refused: list[tuple[Member, str]], counts: list[Counts]) -> None:
+    def _count(self, batch: list[Member], used: int, refused: list[tuple[Member, str]], counts: list[Counts]) -> None:
         old, new = self.read, sum(one.new + one.revised for one in counts)
         self.read = replace(
             old,
             alerts=old.alerts + len(batch),
-            used=old.used + len(chosen),
+            used=old.used + used,
             refused=old.refused + len(refused),
             points=old.points + new,
         )
+
+
+def _within(rows: pa.Table, cone: tuple[float, float, float]) -> pa.Array:
+    """Return the objects of which anything lies in a cone."""
+    placed = rows.filter(pc.and_(pc.is_valid(rows["ra"]), pc.is_valid(rows["dec"])))
+    return pc.unique(placed["object_id"].filter(pa.array(separations(placed, *cone[:2]) <= cone[2])))
 
 
 def _of_one(rows: pa.Table) -> pa.Table:
     """Return rows that all came in one payload: the night."""
     place = rows.column_names.index("payload")
     return rows.set_column(place, "payload", pa.array(np.zeros(rows.num_rows, np.int32)))
-
-
-def _settle(part: Path, night: Night, digest: str) -> None:
-    """See that a file that came whole is the night. Raises Malformed, and throws it away, where it is not."""
-    with part.open("rb") as file:
-        begins = file.read(2)
-    if begins != b"\x1f\x8b":
-        part.unlink()
-        raise Malformed(f"{night.name}: expected a gzipped archive, but received something else ({begins!r}).", hint="Try again later.")
-    if night.md5 and digest != night.md5:
-        part.unlink()
-        raise wrong_sum(night.name)
-
-
-def wrong_sum(name: str) -> Malformed:
-    """Return the error for a night whose bytes are not those that the archive lists."""
-    return Malformed(
-        f"{name}: its MD5 is not that of the archive's list.", "It was damaged on its way, or replaced meanwhile.", "Run it again."
-    )
 
 
 def _broken(name: str, error: NightError | SourceError) -> SourceError:
@@ -259,8 +212,10 @@ def _broken(name: str, error: NightError | SourceError) -> SourceError:
 __all__ = [
     "ALL",
     "FOLLOWED",
+    "Folder",
     "NotYetPublic",
     "Source",
+    "Tell",
     "Wanted",
     "fetch",
     "headlines",
@@ -269,4 +224,5 @@ __all__ = [
     "matching",
     "missing",
     "remote",
+    "wrong_sum",
 ]

@@ -95,6 +95,8 @@ def _read(path: str, source: str) -> Payload:
     place = Path(path).expanduser()
     try:
         body = place.read_bytes()
+    except IsADirectoryError as error:
+        raise UsageError(f"'{path}' is a folder.", hint=f"A folder of alert packets: harvest alerts archive ingest {path}") from error
     except OSError as error:
         raise UsageError(f"'{path}' cannot be read.", str(error.strerror)) from error
     now = datetime.now(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")

@@ -65,6 +65,30 @@ def lsst(measured: pa.Table, *, forced: bool = False) -> pa.Table:
     return pa.table(columns | beside(measured))
 
 
+def lsst_limits(measured: pa.Table) -> pa.Table:
+    """Return the limits of visits in which an object was not detected, by object and second.
+
+    `measured` has object_id, midpointMjdTai, band, diaNoise (nJy). The depth is five times the noise of the difference image; all are suspect, for
+    the survey does not say how that noise compares with the error of a flux, and has left them out since schema 8.
+    """
+    depth = limit_from_flux_err(LIMIT_SIGMA, np.where((noise := floats(measured, "diaNoise")) > 0, noise, np.nan) * UJY_PER_NJY, AB)
+    mjd = number(measured["midpointMjdTai"])
+    nothing = np.zeros(measured.num_rows, bool)
+    columns = {
+        "survey": constant("LSST", measured.num_rows),
+        "passband": text(measured["band"]),
+        "time": mjd,
+        "upper_limit": constant(True, measured.num_rows),
+        "limiting_mag": nullable(depth),
+        "limit_sigma": constant(LIMIT_SIGMA, measured.num_rows),
+        "quality": pa.array(np.ones(measured.num_rows, np.int8)),
+        "flags": flags(measured, nothing, ("diaNoise",), history=~nothing),
+        "object_id": text(measured["object_id"]),
+        "observation_id": epoch_ids(measured, mjd),
+    }
+    return pa.table(columns | beside(measured))
+
+
 def _fluxes(measured: pa.Table, name: str) -> tuple[Floats, Floats]:
     """Return flux and error (uJy), NaN for both where one is missing."""
     flux, error = floats(measured, name) * UJY_PER_NJY, floats(measured, f"{name}Err") * UJY_PER_NJY

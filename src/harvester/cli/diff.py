@@ -24,9 +24,10 @@ UNKNOWN = "unknown"
 @click.option("--to", "later", default="last", show_default=True, metavar="RUN|DATE", help="The same.")
 @target_option(help="Only these targets.")
 def command(app: App, /, earlier: str, later: str, targets: Sequence[str]) -> None:
-    """List the points that were added or revised, and those that a survey no longer serves.
+    """List the points that were added, revised or withdrawn, and those that a survey no longer serves.
 
-    A point that is no longer served is kept: the newest whole answer since --from did not hold it.
+    A point that is no longer served is kept: the newest whole answer since --from did not hold it. Withdrawn is a limit of an exposure in which
+    the object was detected after all.
 
     \b
     harvest diff
@@ -38,12 +39,20 @@ def command(app: App, /, earlier: str, later: str, targets: Sequence[str]) -> No
     names = selection(store, targets, (), ())["targets"]
     before, after = store.past.state(earlier), store.past.state(later)
     rows = list(store.past.changes(before, after, names))
-    rows += [{"change": UNKNOWN if "why" in row else NO_LONGER} | row for row in unserved(store, before, after, names)]
+    told = {_point(row) for row in rows}
+    lost = [row for row in unserved(store, before, after, names) if _point(row) not in told]
+    rows += [{"change": UNKNOWN if "why" in row else NO_LONGER} | row for row in lost]
     render.table(rows if app.json else [_line(row) for row in rows], COLUMNS, as_json=app.json, right=("bjd_tdb", "run"))
     if not app.quiet:
         counts = Counter(row["change"] for row in rows if row["change"] != UNKNOWN)
-        said = ", ".join(f"{counts[word]} {word}" for word in ("added", "revised", NO_LONGER))
+        said = ", ".join(
+            f"{counts[word]} {word}" for word in ("added", "revised", "withdrawn", NO_LONGER) if counts[word] or word != "withdrawn"
+        )
         render.say(f"{before.name} to {after.name}: {said}; {len({row['target'] for row in rows})} targets.")
+
+
+def _point(row: dict[str, Any]) -> tuple[Any, ...]:
+    return row["target"], row.get("filter"), row.get("observation_id")
 
 
 def _line(row: dict[str, Any]) -> dict[str, Any]:

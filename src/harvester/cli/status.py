@@ -13,11 +13,13 @@ from harvester.errors import BrokenSource
 
 if TYPE_CHECKING:
     from harvester.store import Store
+    from harvester.store.alerts import SavedQuery
     from harvester.store.visit import Rhythm
 
 COLUMNS = ("target", "source", "outcome", "when", "points", "newest", "filters", "message")
 SOURCES = ("source", "targets", "due", "next_due", "pending", "postponed", "suspicious", "failed", "last_success")
 TROUBLES = ("source", "outcome", "targets", "since", "failures", "message", "target")
+QUESTIONS = ("saved question", "broker", "outcome", "since", "failures", "message")
 NUMBERS = ("points", "targets", "due", "pending", "postponed", "suspicious", "failed", "failures")
 LAST = ("run", "started", "ended", "status", "outcomes", "command")
 
@@ -25,7 +27,7 @@ LAST = ("run", "started", "ended", "status", "outcomes", "command")
 @define("status")
 @target_option(help="Only these targets, and what is stored of them, source by source.")
 def command(app: App, /, targets: Sequence[str]) -> None:
-    """Say what ran last, what is due, what fails since when and why, and what is pending.
+    """Say what ran last, what is due, what fails since when and why, and what is pending; also of saved questions to brokers.
 
     \b
     harvest status
@@ -36,9 +38,9 @@ def command(app: App, /, targets: Sequence[str]) -> None:
         _of_targets(app, store, targets)
         return
     sources, troubles = store.overview(_rhythms(), datetime.now(UTC))
-    runs = store.runs(1, brief=not app.json)
+    runs, questions = store.runs(1, brief=not app.json), [_question(one) for one in store.alerts.saved() if one.failing_since]
     if app.json:
-        tables = ("run", runs), ("source", sources), ("trouble", troubles)
+        tables = ("run", runs), ("source", sources), ("trouble", troubles), ("saved_query", questions)
         render.objects([{"about": about, **row} for about, rows in tables for row in rows])
         return
     if runs:
@@ -50,6 +52,9 @@ def command(app: App, /, targets: Sequence[str]) -> None:
     if troubles:
         render.lines([""])
         render.table([_trouble(row) for row in troubles], TROUBLES, right=NUMBERS)
+    if questions:
+        render.lines([""])
+        render.table([_asked(row) for row in questions], QUESTIONS, right=NUMBERS)
     if not runs and not app.quiet:
         render.say("Nothing has been asked yet. Begin with: harvest fetch --target NAME")
 
@@ -78,6 +83,16 @@ def _source(row: Mapping[str, Any]) -> dict[str, Any]:
 def _trouble(row: Mapping[str, Any]) -> dict[str, Any]:
     outcome = f"{row['outcome']}: {row['error']}" if row["error"] else row["outcome"]
     return {**row, "outcome": outcome, "since": moment(row["since"]), "message": row["message"].partition("\n")[0]}
+
+
+def _question(one: SavedQuery) -> dict[str, Any]:
+    names = {"name": "saved_query", "broker": "broker", "outcome": "outcome", "error": "error", "failing_since": "since"}
+    names |= {"failures": "failures", "last_run": "last", "trouble": "message"}
+    return {word: getattr(one, name) for name, word in names.items()}
+
+
+def _asked(row: Mapping[str, Any]) -> dict[str, Any]:
+    return _trouble(row) | {"saved question": row["saved_query"]}
 
 
 def _of_targets(app: App, store: Store, targets: Sequence[str]) -> None:

@@ -17,15 +17,16 @@ from harvester.target import Target
 if TYPE_CHECKING:
     from harvester.store import Store
 
-COLUMNS = ("name", "ra", "dec", "epoch", "pmra", "pmdec", "parallax", "priority", "points", "aliases")
+COLUMNS = ("name", "ra", "dec", "epoch", "pmra", "pmdec", "parallax", "priority", "followed", "points", "aliases")
 NUMBERS = ("ra", "dec", "epoch", "pmra", "pmdec", "parallax", "priority", "points")
-WIDE = ("epoch", "parallax", "priority", "aliases")
+WIDE = ("epoch", "parallax", "priority", "followed", "aliases")
 LOWEST, HIGHEST = -1000, 1000
+SHOWN = 10
 
 
 @click.group("targets", params=COMMON())
 def command() -> None:
-    """Add, list, show, prefer, import and remove the targets that you follow."""
+    """Add, list, show, prefer, follow, import and remove your targets."""
 
 
 @define("add")
@@ -59,11 +60,12 @@ def import_(app: App, /, file: str) -> int:
 
 
 @define("list")
-def list_(app: App, /) -> None:
+@click.option("--followed/--not-followed", "followed", default=None, help="Only those that harvest update asks about, or only the others.")
+def list_(app: App, /, followed: bool | None) -> None:
     """List the targets with their positions and points."""
     store = app.store()
-    points, priorities = store.points(), store.timetable.priorities()
-    rows = [_row(target, points, priorities) for target in store.targets()]
+    known = _Known(store)
+    rows = [row for row in map(known.row, store.targets()) if followed in {None, row["followed"]}]
     render.table(rows, COLUMNS, as_json=app.json, right=NUMBERS, wide=WIDE)
 
 
@@ -72,11 +74,11 @@ def list_(app: App, /) -> None:
 def show(app: App, /, targets: Sequence[str]) -> None:
     """Show all that is known of a target."""
     store = app.store()
-    points, priorities = store.points(), store.timetable.priorities()
+    known = _Known(store)
     for text in targets:
         target = stored_target(store, text)
         ids = [(f"id {survey}", found) for survey, found in sorted(target.ids.items())]
-        row = _row(target, points, priorities)
+        row = known.row(target)
         render.facts([(key, row[key]) for key in COLUMNS] + ids + _matches(store, target.name), as_json=app.json)
 
 
@@ -94,6 +96,25 @@ def prefer(app: App, /, targets: Sequence[str], priority: int) -> None:
     store.timetable.prefer(names, priority)
     if not app.quiet:
         render.say(f"priority {priority}: {', '.join(names)}")
+
+
+@define("follow")
+@target_option(help="Which ones.", required=True)
+def follow(app: App, /, targets: Sequence[str]) -> None:
+    """Let harvest update ask about targets that are only kept, such as those of: harvest alerts archive ingest --all.
+
+    \b
+    harvest targets follow --target ZTF18abudxnw
+    harvest targets follow --target @interesting.txt
+    """  # noqa: D301 - \b is click's
+    _heed(app, targets, followed=True)
+
+
+@define("unfollow")
+@target_option(help="Which ones.", required=True)
+def unfollow(app: App, /, targets: Sequence[str]) -> None:
+    """Keep targets and their light curves, and ask nobody about them any more: harvest update passes them over."""
+    _heed(app, targets, followed=False)
 
 
 @define("remove")
@@ -135,12 +156,33 @@ def _follow(app: App, wanted: Sequence[Target | str]) -> int:
     return ExitStatus.PARTIAL if found else ExitStatus.FAILED
 
 
-def _row(target: Target, points: Mapping[str, int], priorities: Mapping[str, int]) -> dict[str, Any]:
-    numbers = {key: getattr(target, key) for key in ("epoch", "pmra", "pmdec", "parallax")}
-    place = {"ra": round(target.ra, 7), "dec": round(target.dec, 7)}
-    counted = {"priority": priorities.get(target.name, 0), "points": points.get(target.name, 0)}
-    return {"name": target.name, **place, **numbers, **counted, "aliases": list(target.aliases)}
+def _heed(app: App, texts: Sequence[str], *, followed: bool) -> None:
+    store = app.store()
+    wanted = [item if isinstance(item, str) else item.name for item in read_wanted(texts)]
+    names = [stored_target(store, name).name for name in wanted]
+    store.timetable.heed(names, followed=followed)
+    if not app.quiet:
+        render.say(f"{'followed' if followed else 'kept, and not followed'}: {', '.join(names[:SHOWN])}" + _more(len(names)))
 
 
-for subcommand in (add, import_, list_, show, prefer, remove):
+def _more(count: int) -> str:
+    return f" and {count - SHOWN} more" if count > SHOWN else ""
+
+
+class _Known:
+    """What the store knows of its targets beside what they are."""
+
+    def __init__(self, store: Store) -> None:
+        self._points, self._priorities, self._resting = store.points(), store.timetable.priorities(), store.timetable.unfollowed()
+
+    def row(self, target: Target) -> dict[str, Any]:
+        """Return a target as it is shown."""
+        numbers = {key: getattr(target, key) for key in ("epoch", "pmra", "pmdec", "parallax")}
+        place = {"ra": round(target.ra, 7), "dec": round(target.dec, 7)}
+        told = {"priority": self._priorities.get(target.name, 0), "followed": target.name not in self._resting}
+        points = self._points.get(target.name, 0)
+        return {"name": target.name, **place, **numbers, **told, "points": points, "aliases": list(target.aliases)}
+
+
+for subcommand in (add, import_, list_, show, prefer, follow, unfollow, remove):
     command.add_command(subcommand)

@@ -80,6 +80,7 @@ def command(
         if stop.asked and not plan.targets:
             return finished(stop, 0, status, again="harvest update")
         status = _worse(status, _updated(app, store, plan, stop) if plan.targets else _nothing(app, store, plan))
+        _still_failing(store, questions)
         return _digested(app, store, folder, status) if folder else status
 
 
@@ -119,12 +120,16 @@ def _digested(app: App, store: Store, folder: str, status: int) -> int:
 
 def _followed(store: Store, texts: Sequence[str]) -> list[str]:
     """Return the names of the store's own targets that are meant. Raises UsageError for one that it does not follow."""
-    found = []
+    found, resting = [], store.timetable.unfollowed()
     for item in read_wanted(texts):
         name = item if isinstance(item, str) else item.name
         target = store.target(name)
         if target is None:
             raise UsageError(f"no target '{name}' in the store.", hint=f"Follow it: harvest targets add --target '{name}'")
+        if target.name in resting:
+            raise UsageError(
+                f"'{target.name}' is kept, but not followed.", hint=f"Follow it: harvest targets follow --target '{target.name}'"
+            )
         found.append(target.name)
     return found
 
@@ -142,6 +147,14 @@ def _brokers_asked(app: App, store: Store, questions: Sequence[SavedQuery], stop
             render.objects([as_object(result)])
         report(app, result)
     return status(results)
+
+
+def _still_failing(store: Store, questions: Sequence[SavedQuery]) -> None:
+    """Say at the end which saved questions fail, since when and why: what was said when they were asked is long gone."""
+    if questions:
+        from harvester.cli.alerts.saved import still_failing
+
+        still_failing(store.alerts.saved([one.name for one in questions]))
 
 
 def _worse(brokers: int, sources: int) -> int:

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
     from harvester.crossmatch import Wanted
+    from harvester.target import Target
 
 HEAD = ("target", "catalogue", "separation")
 NUMBERS = ("separation",)
@@ -38,6 +39,7 @@ NUMBERS = ("separation",)
     "--epoch", type=click.FloatRange(1800, 2200), metavar="YEAR", help="Where targets stood then.  [default: 2000, as CDS compares]"
 )
 @click.option("-o", "--output", metavar="FILE", help="Write Parquet or CSV in place of printing.")
+@click.option("-n", "--dry-run", is_flag=True, help="Print the first request and how many there would be, send none, store nothing.")
 @click.option("--show", is_flag=True, help="Show what is stored of targets, and ask nobody.")
 @click.option("--list", "word", metavar="WORD", help="List the catalogues of CDS with this word in their name; '' for all.")
 def command(app: App, /, targets: Sequence[str], every: bool, table: str | None, **said: Any) -> int:
@@ -66,6 +68,8 @@ def command(app: App, /, targets: Sequence[str], every: bool, table: str | None,
     columns = tuple(word.strip() for word in said["columns"].split(",") if word.strip()) if said["columns"] else None
     catalogue = catalogue_of(said["catalog"], said["catalog_ra"], said["catalog_dec"])
     wanted = Wanted(catalogue, said["radius"], said["best"], columns)
+    if said["dry_run"]:
+        return _rehearse(app, targets, table, wanted, said)
     return _table(app, table, wanted, said) if table else _targets(app, targets, wanted, said)
 
 
@@ -113,6 +117,35 @@ def _targets(app: App, texts: Sequence[str], wanted: Wanted, said: Mapping[str, 
     if not unknown:
         return ExitStatus.DONE
     return ExitStatus.PARTIAL if found else ExitStatus.FAILED
+
+
+def _rehearse(app: App, texts: Sequence[str], table: str | None, wanted: Wanted, said: Mapping[str, Any]) -> int:
+    """Print the first request."""
+    from harvester.crossmatch import placed, positions, rehearsed
+    from harvester.xmatch.cds import EPOCH
+    from harvester.xmatch.files import TableFile
+
+    if table:
+        ra, dec = positions(TableFile(Path(table).expanduser(), said["ra"], said["dec"]))
+    else:
+        found = _known(app, texts)
+        ra, dec = placed(found, EPOCH if said["epoch"] is None else said["epoch"])
+    request, requests = rehearsed(ra, dec, wanted, app.settings, simulated=app.emulated)
+    render.lines([request] if request else [])
+    asked = f"{requests} request{'s' * (requests != 1)} or more" if request else "a file of this machine, no request"
+    if not app.quiet:
+        render.say(f"{len(ra)} position{'s' * (len(ra) != 1)} would be sought in {wanted.name}: {asked}. Nothing was sent or stored.")
+    return ExitStatus.DONE
+
+
+def _known(app: App, texts: Sequence[str]) -> list[Target]:
+    """Return targets without asking anybody; of a name that nobody looked up the place is not known. Raises UsageError."""
+    from harvester.target import Target
+
+    if not texts:
+        return app.store(insist=True).targets()
+    wanted = read_wanted(texts)
+    return [item if isinstance(item, Target) else stored_target(app.store(insist=True), item) for item in wanted]
 
 
 def _table(app: App, table: str, wanted: Wanted, said: Mapping[str, Any]) -> int:

@@ -14,10 +14,10 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from harvester.alert_photometry import lsst
-from harvester.alert_photometry.lsst import LSST_DOUBTS
+from harvester.alert_photometry.lsst import LSST_DOUBTS, lsst_limits
 from harvester.packets.container import Block, PacketError, read_blocks
 from harvester.packets.decode import NO_ID, Decoded, Opened, decode
-from harvester.packets.layouts import numbers, schema_of
+from harvester.packets.layouts import numbers, own_place, schema_of
 from harvester.packets.program import Wanted
 from harvester.packets.ztf import Packets
 
@@ -28,11 +28,13 @@ if TYPE_CHECKING:
 
 WIRE = b"\x00"
 HEAD = 5
-SOURCE, BEFORE, FORCED = 0, 1, 2
+SOURCE, BEFORE, FORCED, LIMIT = range(4)
 SINGLE = ("psfFlux", "psfFluxErr", "scienceFlux", "scienceFluxErr", "reliability")
-NUMBERS = ("midpointMjdTai", "ra", "dec", "detector", "timeWithdrawnMjdTai", *SINGLE, *LSST_DOUBTS)
+NUMBERS = ("midpointMjdTai", "ra", "dec", "detector", "timeWithdrawnMjdTai", "diaNoise", *SINGLE, *LSST_DOUBTS)
 IDS = ("diaSourceId", "diaForcedSourceId", "diaObjectId", "ssObjectId", "visit")
-PHOTOMETRY = Wanted(NUMBERS, IDS, ("band",), ("diaSource",), {"prvDiaSources": BEFORE, "prvDiaForcedSources": FORCED})
+PHOTOMETRY = Wanted(NUMBERS, IDS, ("band",), ("diaSource",), {
+    "prvDiaSources": BEFORE, "prvDiaForcedSources": FORCED, "prvDiaNondetectionLimits": LIMIT,
+})  # fmt: skip
 FOREIGN = "it is no alert of LSST's schemas 7 to 11: it lacks its source's id, its time or its band"
 
 
@@ -41,11 +43,20 @@ def lsst_rows(bodies: Sequence[bytes], schemas: Mapping[int, bytes] | None = Non
 
     `schemas` are further Avro schemas by number, for packets of streams. A packet that cannot be decoded is refused with its reason.
     """
+    return lsst_things(bodies, schemas, fast=fast)[0]
+
+
+def lsst_things(
+    bodies: Sequence[bytes], schemas: Mapping[int, bytes] | None = None, *, fast: bool | None = None
+) -> tuple[Packets, frozenset[str]]:
+    """Return the same, and the ids of the things of the solar system: their place is of one moment only."""
     refused: list[tuple[int, str]] = []
     decoded = decode(_opened(bodies, schemas or {}, refused), PHOTOMETRY, many=len(bodies), fast=fast)
     strange = _foreign(decoded, refused)
     told = [lsst(_table(decoded, _last(decoded, strange, forced=forced)), forced=forced) for forced in (False, True)]
-    return Packets(pa.concat_tables(told, promote_options="default"), sorted(refused))
+    limits = _limits(decoded, strange)
+    told += [lsst_limits(_table(decoded, limits))] if len(limits) else []
+    return Packets(pa.concat_tables(told, promote_options="default"), sorted(refused)), _moving(decoded)
 
 
 def wire_block(body: bytes, schemas: Mapping[int, bytes] | None = None) -> Block:
@@ -55,7 +66,9 @@ def wire_block(body: bytes, schemas: Mapping[int, bytes] | None = None) -> Block
     number = int.from_bytes(body[1:HEAD], "big")
     schema = (schemas or {}).get(number) or schema_of(number)
     if schema is None:
-        raise PacketError(f"its schema has the number {number}; known are {', '.join(map(str, numbers()))}")
+        known = ", ".join(map(str, numbers()))
+        more = f"lay it down as {own_place(number).name} (harvest alerts dead --help), or use a newer harvester"
+        raise PacketError(f"its schema has the number {number}; known are {known}: {more}")
     return Block(schema, 1, HEAD, len(body))
 
 
@@ -83,13 +96,25 @@ def _foreign(decoded: Decoded, refused: list[tuple[int, str]]) -> set[int]:
 
 def _last(decoded: Decoded, strange: set[int], *, forced: bool) -> Places:
     """Return the last place of each measurement; of one packet its own source counts."""
-    use = ~np.isin(decoded.packets, list(strange)) & ((decoded.kinds == FORCED) == forced)
+    use = ~np.isin(decoded.packets, list(strange)) & ((decoded.kinds == FORCED) == forced) & (decoded.kinds != LIMIT)
     places = np.flatnonzero(use)
     places = places[np.lexsort((decoded.kinds[places], -decoded.packets[places].astype(np.int64)))]
     keys = decoded.ids["diaForcedSourceId" if forced else "diaSourceId"][places]
     unnamed = np.flatnonzero(keys == NO_ID)
     keys[unnamed] = -1 - places[unnamed]
     return np.sort(places[np.unique(keys, return_index=True)[1]])
+
+
+def _limits(decoded: Decoded, strange: set[int]) -> Places:
+    """Return the limits of schema 7; later ones have none. The store keeps one of those that several packets tell."""
+    return np.flatnonzero(~np.isin(decoded.packets, list(strange)) & (decoded.kinds == LIMIT))
+
+
+def _moving(decoded: Decoded) -> frozenset[str]:
+    """Return the ids of things of the solar system: their own source is of no object that stays."""
+    nothing = (NO_ID, 0)
+    here = (decoded.kinds == SOURCE) & np.isin(decoded.ids["diaObjectId"], nothing) & ~np.isin(decoded.ids["ssObjectId"], nothing)
+    return frozenset(map(str, decoded.ids["ssObjectId"][here].tolist()))
 
 
 def _table(decoded: Decoded, here: Places) -> pa.Table:

@@ -214,11 +214,6 @@ class Store:
         """The surveys of the user's own photometry, and which sources and filters the points are of."""
         return _own.Own(self._database)
 
-    def watermarks(self, source_name: str) -> dict[str, float]:
-        """Return the newest epoch (BJD_TDB, full Julian date) that a source delivered, by target name: where an update resumes."""
-        with self._database.reading() as connection:
-            return _read.watermarks(connection, source_name)
-
     def filters(self) -> list[str]:
         """Return the filters that were ever delivered, in alphabetical order."""
         with self._database.reading() as connection:
@@ -229,10 +224,10 @@ class Store:
         with self._database.reading() as connection:
             return list(connection.execute(select(source.c.name).order_by(source.c.name)).scalars())
 
-    def targets(self) -> list[Target]:
-        """Return every target, in alphabetical order."""
+    def targets(self, *, followed: bool = False) -> list[Target]:
+        """Return every target, in alphabetical order; with `followed`, those that are not only kept."""
         with self._database.reading() as connection:
-            return _targets.load(connection)
+            return _targets.load(connection, followed=followed)
 
     def target(self, name: str) -> Target | None:
         """Return the target of that name or alias, None if there is none. Raises StoreError when several have it."""
@@ -248,7 +243,9 @@ class Store:
     def add_target(self, new: Target) -> bool:
         """Follow a target; return False for one whose name or alias is known: it keeps its name and position, and gains the new names."""
         with self._database.writing() as connection:
-            return _targets.add(connection, new)[1]
+            number, added = _targets.add(connection, new)
+            _targets.heed(connection, [number])
+            return added
 
     def move_target(self, changed: Target) -> None:
         """Give the target of that name another position or motion; the next visits compare every row again. Raises StoreError."""

@@ -45,10 +45,12 @@ saved_query = Table(
     Column("failures", Integer, nullable=False),
     Column("trouble", Text, nullable=False),
     Column("newest", Double),
+    *(Column(name, Text) for name in ("outcome", "error", "failing_since")),
 )
 """A question (JSON, without secrets) that is asked again; `newest` is the MJD (UTC) of the newest alert of the last whole answer.
 
-`trouble` is what went wrong at the last run, empty where nothing did."""
+`trouble` is what went wrong at the last run, empty where nothing did; `outcome` and `error` say how the last run ended and of what class the failure
+was; `failing_since` is the first run in vain, or without a whole answer, of those that no whole answer followed."""
 
 saved_query_alert = Table(
     "saved_query_alert",

@@ -49,7 +49,7 @@ class SavedQuery:
     """A question that is asked again, by its `name`.
 
     `question` is JSON without secrets; `newest` the MJD (UTC) of the newest alert of the last whole answer; moments are as the store writes
-    them; `trouble` is what went wrong at the last run, empty where nothing did.
+    them; `trouble` is what went wrong at the last run, empty where nothing did; `outcome` and `error` say how it ended.
     """
 
     name: str
@@ -62,6 +62,9 @@ class SavedQuery:
     failures: int = 0
     trouble: str = ""
     newest: float | None = None
+    outcome: str | None = None
+    error: str | None = None
+    failing_since: str | None = None
     alerts: int = 0
 
 
@@ -126,12 +129,17 @@ class AlertBook:
             connection.execute(delete(saved_query_alert).where(saved_query_alert.c.saved_query_id == number))
             connection.execute(delete(saved_query).where(saved_query.c.id == number))
 
-    def asked(self, name: str, *, newest: float | None, trouble: str = "", failed: bool = False) -> None:
-        """Note that a question was asked now; `newest` (None keeps the one before) is of a whole answer."""
+    def asked(self, name: str, *, newest: float | None, trouble: str = "", outcome: str = "done", error: str = "") -> None:
+        """Note that a question was asked now; `newest` (None keeps the one before) is of a whole answer.
+
+        `outcome` is done, stopped, incomplete, postponed or failed; the latter two count as failures, of the class `error`.
+        """
         with self._database.writing() as connection:
-            row = saved_query.c.id == _number(connection, name)
-            changes: dict[str, Any] = {"last_run": now(), "trouble": clean(trouble)}
-            changes |= {"failures": saved_query.c.failures + 1} if failed else {"failures": 0, "last_success": changes["last_run"]}
+            row, moment = saved_query.c.id == _number(connection, name), now()
+            changes: dict[str, Any] = {"last_run": moment, "trouble": clean(trouble), "outcome": outcome, "error": error}
+            failed = outcome in {"failed", "postponed"}
+            changes |= {"failures": saved_query.c.failures + 1} if failed else {"failures": 0, "last_success": moment}
+            changes["failing_since"] = func.coalesce(saved_query.c.failing_since, moment) if trouble or failed else None
             changes |= {} if newest is None else {"newest": newest}
             connection.execute(saved_query.update().where(row).values(**changes))
 

@@ -7,13 +7,43 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
-from sqlalchemy import Connection, Select, Subquery, and_, except_, func, literal, or_, select, tuple_, union, union_all
+from sqlalchemy import (
+    BigInteger,
+    Connection,
+    Select,
+    Subquery,
+    Text,
+    and_,
+    cast,
+    except_,
+    exists,
+    func,
+    literal,
+    or_,
+    select,
+    true,
+    tuple_,
+    union,
+    union_all,
+)
 
 from harvester.schema import label
 from harvester.store import tables
+from harvester.store.exposures import SECONDS
 from harvester.store.series import SERIES
 from harvester.store.soundness import stream
-from harvester.store.tables import measurement, photometry, photometry_version, quarantine, request, schedule, series, superseded, visit
+from harvester.store.tables import (
+    FROM_OBJECT,
+    measurement,
+    photometry,
+    photometry_version,
+    quarantine,
+    request,
+    schedule,
+    series,
+    superseded,
+    visit,
+)
 from harvester.target import fold
 
 if TYPE_CHECKING:
@@ -22,6 +52,7 @@ if TYPE_CHECKING:
 KINDS = ("real", "simulated")
 AHEAD_D = 0.01
 """How far a watermark may be ahead of the stored points: two sources may date one measurement differently."""
+SECOND_D = 1.0 / SECONDS
 WHOSE = ("target_id", "source_id")
 IDENTITY = ("target_id", "filter_id", "observation_id")
 
@@ -99,15 +130,25 @@ def points(connection: Connection) -> Iterator[str]:
 
 
 def versions(connection: Connection) -> Iterator[str]:
-    """Find superseded values whose successor is missing, of another run than the one that is said to have replaced them, or older."""
+    """Find superseded values whose successor is missing, of another run than the one that is said to have replaced them, or older.
+
+    A limit that was withdrawn has none but a detection of its exposure (see `harvester.store.exposures`).
+    """
     version = superseded.c
     key = [version[name] for name in IDENTITY]
     here = and_(*(measurement.c[name] == version[name] for name in IDENTITY))
     next_run = func.coalesce(func.lead(version.run_id).over(partition_by=key, order_by=version.id), measurement.c.run_id).label("next_run")
     next_at = func.lead(version.replaced_at).over(partition_by=key, order_by=version.id).label("next_at")
     own = version.id, *key, version.replaced_by_run, version.replaced_at
-    chain = select(*own, measurement.c.run_id.label("today"), next_run, next_at).outerjoin_from(superseded, measurement, here).subquery()
-    broken = or_(chain.c.today.is_(None), chain.c.next_run != chain.c.replaced_by_run, chain.c.next_at < chain.c.replaced_at)
+    denied = _detected(version).label("denied")
+    chain = (
+        select(*own, measurement.c.run_id.label("today"), denied, next_run, next_at)
+        .outerjoin_from(superseded, measurement, here)
+        .subquery()
+    )
+    broken = or_(
+        and_(chain.c.today.is_(None), ~chain.c.denied), chain.c.next_run != chain.c.replaced_by_run, chain.c.next_at < chain.c.replaced_at
+    )
     for row in stream(connection, select(chain).where(broken)):
         yield f"version {row.id} of '{row.observation_id}' (target {row.target_id}, filter {row.filter_id}): {_break(row)}"
 
@@ -119,7 +160,7 @@ def visits(connection: Connection) -> Iterator[str]:
         *(_counted(table, "run_id") for table in (photometry, photometry_version)),
     ]
     yield from _unequal(connection, written, "stored")
-    replaced = [_told(visit.c.run_id, visit.c.revised), _counted(photometry_version, "replaced_by_run")]
+    replaced = [_told(visit.c.run_id, visit.c.revised), _counted(photometry_version, "replaced_by_run", _followed())]
     yield from _unequal(connection, replaced, "replaced")
     changed = visit.c.new + visit.c.revised > 0
     wrong = or_(and_(visit.c.outcome == "new", ~changed), and_(visit.c.outcome.in_(["unchanged", "empty"]), changed))
@@ -195,8 +236,28 @@ def _told(run_id: Any, count: Any) -> Select[Any]:
     ).group_by(run_id, visit.c.target_id, visit.c.source_id)
 
 
-def _counted(table: Table, run_column: str) -> Select[Any]:
-    part = select(table.c[run_column].label("run_id"), table.c.series_id, func.count().label("found"))
+def _detected(version: Any) -> Any:
+    """Return the condition that a version is a limit of whose exposure there is a detection."""
+    seen = measurement.alias("seen")
+    same = [seen.c[name] == version[name] for name in ("target_id", "filter_id", "object_id")]
+    near = func.abs(seen.c.time - version.time) < SECOND_D
+    return and_(version.upper_limit, exists().where(*same, near, ~seen.c.upper_limit))
+
+
+def _followed() -> Any:
+    """Return the condition that a version has a successor; limits that were withdrawn have none."""
+    later = photometry_version.alias("later")
+    here = [later.c[name] == photometry_version.c[name] for name in ("series_id", "observation")]
+    now = [photometry.c[name] == photometry_version.c[name] for name in ("series_id", "observation")]
+    succeeded = or_(exists().where(*now), exists().where(*here, later.c.id > photometry_version.c.id))
+    second = cast(cast(func.round(photometry_version.c.time * SECONDS), BigInteger), Text)
+    return or_(~photometry_version.c.upper_limit, photometry_version.c.observation != literal(f"{FROM_OBJECT}:") + second, succeeded)
+
+
+def _counted(table: Table, run_column: str, where: Any = None) -> Select[Any]:
+    part = select(table.c[run_column].label("run_id"), table.c.series_id, func.count().label("found")).where(
+        true() if where is None else where
+    )
     rows = part.group_by(table.c.series_id, table.c[run_column]).subquery()
     key = rows.c.run_id, series.c.target_id, series.c.source_id
     return select(*key, literal(0), func.sum(rows.c.found)).join_from(rows, series, series.c.id == rows.c.series_id).group_by(*key)

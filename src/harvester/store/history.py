@@ -30,8 +30,9 @@ VALUES = (*GIVEN, "bjd_tdb")
 def changes(connection: Connection, before: State, after: State, names: Sequence[str] | None = None) -> Iterator[dict[str, Any]]:
     """Yield a row per point that is new or has other values in `after` than in `before`, target by target.
 
-    Keys: change ("added", "revised"), target, filter, source, observation_id, bjd_tdb, mag, run (that wrote it), and of revised points `old` and
-    `new`: the columns that differ, with their values. Raises StoreError for an unknown target, UsageError if `after` is the earlier one.
+    Keys: change ("added", "revised"; "withdrawn" of limits, see `harvester.store.exposures`), target, filter, source, observation_id, bjd_tdb, mag,
+    run (that wrote it), and of revised points `old` and `new`: the columns that differ, with their values. Raises StoreError for an unknown
+    target, UsageError if `after` is the earlier one.
     """
     if after.is_before(before):
         raise UsageError(f"{before.name} is later than {after.name}.", hint="Give the earlier one as --from.")
@@ -127,8 +128,7 @@ def _compared(old: pa.Table, new: pa.Table, words: dict[str, dict[int, str]]) ->
     written: Any = pc.or_(by_run, by_payload)
     for index in np.flatnonzero(added | written.fill_null(True).to_numpy()):
         row = ordered.slice(index, 1).to_pylist()[0]
-        told = {"filter": words["filter"][row["filter_id"]], "source": words["source"][row["source_id"]], "run": row["run_id"]}
-        told |= {name: row[name] for name in ("observation_id", "bjd_tdb", "mag")}
+        told = _told(row, words)
         if added[index]:
             yield {"change": "added"} | told
             continue
@@ -137,6 +137,13 @@ def _compared(old: pa.Table, new: pa.Table, words: dict[str, dict[int, str]]) ->
         if differing:
             values = {"old": {name: was[name] for name in differing}, "new": {name: row[name] for name in differing}}
             yield {"change": "revised"} | told | values
+    withdrawn = old.filter(pc.invert(pc.is_in(_key(old), value_set=_key(new)))).sort_by("bjd_tdb")
+    yield from ({"change": "withdrawn"} | _told(row, words) for row in withdrawn.to_pylist())
+
+
+def _told(row: dict[str, Any], words: dict[str, dict[int, str]]) -> dict[str, Any]:
+    told = {"filter": words["filter"][row["filter_id"]], "source": words["source"][row["source_id"]], "run": row["run_id"]}
+    return told | {name: row[name] for name in ("observation_id", "bjd_tdb", "mag")}
 
 
 def _no_wider(answer: Answer) -> Any:

@@ -13,6 +13,7 @@ import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from harvester.schema import SECONDHAND_FLAGS
+from harvester.store.exposures import detections_only
 from harvester.store.tables import BIRTH, GIVEN, KEY, ROW
 
 BJD_TOLERANCE_D = 2e-9
@@ -53,11 +54,17 @@ def without_repeats(rows: pa.Table) -> tuple[pa.Table, pa.Table, int]:
     """Return rows with every key once (the first), rows that contradict the first of their key, and the number of plain repeats.
 
     A contradiction is no revision: one answer that gives one observation two values cannot be trusted to mean the later one. What is told from
-    memory (SECONDHAND_FLAGS) contradicts nothing, and counts only where nothing else tells of the measurement.
+    memory (SECONDHAND_FLAGS) contradicts nothing, and counts only where nothing else tells of the measurement. Nor do limits count for an exposure
+    of which there is a detection (see `harvester.store.exposures`).
     """
     told = _secondhand(rows)
-    if told.any():
-        return _own_first(rows, told)
+    once, contradictory, repeats = _own_first(rows, told) if told.any() else _firsts(rows)
+    left = detections_only(once)
+    return left, contradictory, repeats + once.num_rows - left.num_rows
+
+
+def _firsts(rows: pa.Table) -> tuple[pa.Table, pa.Table, int]:
+    """Return the same as `without_repeats` for rows of which none is told from memory."""
     codes = _codes(rows)
     _, first, back = np.unique(codes, return_index=True, return_inverse=True)
     again = np.flatnonzero(first[back] != np.arange(len(codes)))
@@ -94,7 +101,7 @@ def merge(stored: pa.Table, delivered: pa.Table) -> Merge:
 
 def _own_first(rows: pa.Table, told: NDArray[np.bool_]) -> tuple[pa.Table, pa.Table, int]:
     """Return the same as `without_repeats` for rows of which some are told from memory."""
-    own, contradictory, repeats = without_repeats(rows.filter(pa.array(~told)))
+    own, contradictory, repeats = _firsts(rows.filter(pa.array(~told)))
     memory = rows.filter(pa.array(told))
     places = np.sort(np.unique(_codes(memory), return_index=True)[1])
     once = memory.take(places)

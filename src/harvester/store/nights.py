@@ -8,10 +8,12 @@ from typing import TYPE_CHECKING, Any
 
 from sqlalchemy import Connection, delete, select
 
+from harvester.store import targets
 from harvester.store.night_tables import night
 from harvester.store.rows import clean, insert_missing, now
 from harvester.store.stream_tables import dead_letter
 from harvester.store.streams import packed
+from harvester.target import fold
 
 if TYPE_CHECKING:
     from harvester.store import Store
@@ -37,6 +39,28 @@ class NightRead:
     refused: int = 0
     points: int = 0
     run_id: int | None = None
+
+
+@dataclass
+class Newcomers:
+    """The targets that a batch of a night makes, kept without being followed: `before` and `after` it is stored, in its transaction."""
+
+    letters: Callable[[Connection], None]
+    _newest: int = 0
+
+    def before(self, connection: Connection) -> None:
+        """Keep the dead letters, and note which targets there are."""
+        self.letters(connection)
+        self._newest = targets.newest(connection)
+
+    def after(self, names: Sequence[str]) -> Callable[[Connection], None]:
+        """Return what lets the targets of these names rest that were not there before."""
+
+        def rest(connection: Connection) -> None:
+            found = targets.ids_of(connection, [fold(clean(name)) for name in names]).values()
+            targets.heed(connection, [number for number in found if number > self._newest], followed=False)
+
+        return rest
 
 
 class Nights:

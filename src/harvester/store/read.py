@@ -123,16 +123,6 @@ def _counted(target_ids: Sequence[int] | None) -> Select[int, int, str, int]:
     return grouped if target_ids is None else grouped.where(series.c.target_id.in_(target_ids))
 
 
-def watermarks(connection: Connection, source_name: str) -> dict[str, float]:
-    """Return the newest epoch (BJD_TDB, full Julian date) that a source delivered, by target name: where an update resumes."""
-    found = (
-        select(target.c.name, schedule.c.watermark)
-        .select_from(schedule.join(target).join(source))
-        .where(source.c.name == source_name, schedule.c.watermark.is_not(None))
-    )
-    return dict(connection.execute(found).all())
-
-
 @dataclass(frozen=True, slots=True)
 class _Words:
     """What the ids in a row mean."""

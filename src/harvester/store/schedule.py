@@ -230,10 +230,10 @@ def _of_each(rhythms: Mapping[str, Rhythm], numbers: Mapping[str, int], now: dat
 
 
 def _pairs(connection: Connection, source_name: str, rhythm: Rhythm) -> tuple[Join, ColumnElement[bool]]:
-    """Return every target beside its row of a source's schedule, if there is one, and the condition that there is anything to ask for."""
+    """Return each target beside its row of a source's schedule, if there is one, and whether it is followed and there is anything to ask."""
     number = connection.execute(select(source.c.id).where(source.c.name == source_name)).scalar_one_or_none()
     own = and_(schedule.c.target_id == target.c.id, schedule.c.source_id == (number or 0))
-    return target.outerjoin(schedule, own), _wanted(rhythm)
+    return target.outerjoin(schedule, own), and_(target.c.followed, _wanted(rhythm))
 
 
 def _wanted(rhythm: Rhythm) -> ColumnElement[bool]:

@@ -19,6 +19,7 @@ import pyarrow.compute as pc
 from sqlalchemy import Connection, Select, Table, func, select
 
 from harvester.errors import StoreError, UsageError
+from harvester.store.exposures import detections_only
 from harvester.store.rows import fetch
 from harvester.store.tables import KEY, ROW, measurement, passband, photometry, photometry_version, request, run, series, superseded, visit
 from harvester.store.targets import named
@@ -85,14 +86,21 @@ def newest_run(connection: Connection, at: State | None) -> int | None:
 
 
 def rows_at(connection: Connection, target_id: int, at: State) -> pa.Table:
-    """Return the rows (tables.ROW) that a target had in a state, with the values of then."""
+    """Return the rows (tables.ROW) that a target had in a state, with the values of then.
+
+    A limit that went when a detection of its exposure came (see `harvester.store.exposures`) is one of them as long as the state has not that.
+    """
     now = fetch(connection, select(measurement).where(measurement.c.target_id == target_id), ROW)
     replaced = select(*(superseded.c[name] for name in ROW.names)).where(superseded.c.target_id == target_id)
     before = fetch(connection, replaced.order_by(superseded.c.id.desc()), ROW)
     seen = _Seen.of(connection, target_id, at)
     rows = pa.concat_tables([now, before])
     rows = rows.filter(seen.brought(rows))
-    return rows if not before.num_rows else rows.take(np.sort(np.unique(_key(rows), return_index=True)[1]))
+    if not before.num_rows:
+        return rows
+    newest = rows.take(np.sort(np.unique(_text(rows, *KEY).to_numpy(zero_copy_only=False), return_index=True)[1]))
+    there, left = (pc.is_in(_text(newest, *KEY), value_set=_text(some, *KEY)) for some in (now, detections_only(newest)))
+    return newest.filter(pc.or_(there, left))
 
 
 def filters_at(connection: Connection, names: Iterable[str] | None, at: State) -> list[str]:
@@ -161,10 +169,6 @@ def _brought(table: Table, target_id: int) -> Select[*tuple[Any, ...]]:
     """Return a query for what brought the rows of a target, by filter: BROUGHT."""
     columns = series.c.filter_id, series.c.source_id, table.c.run_id, table.c.payload_id
     return select(*columns).distinct().join_from(series, table, table.c.series_id == series.c.id).where(series.c.target_id == target_id)
-
-
-def _key(rows: pa.Table) -> Any:
-    return _text(rows, *KEY).to_numpy(zero_copy_only=False)
 
 
 def _text(rows: pa.Table, *names: str) -> Any:

@@ -48,7 +48,7 @@ class OutOfStep(Exception):
 
 
 class Census(NamedTuple):
-    """How many targets there are, and the number of the newest: it changes when one comes or goes."""
+    """How many followed targets there are, and the number of the newest: it changes when one comes or goes."""
 
     size: int
     newest: int
@@ -126,15 +126,15 @@ class Streams:
             later = take_census(connection)
             if later == census:
                 return [], later
-            new = list(connection.execute(select(target.c.id).where(target.c.id > census.newest)).scalars())
+            new = list(connection.execute(select(target.c.id).where(target.c.id > census.newest, target.c.followed)).scalars())
             if census.size + len(new) != later.size or len(new) > MOST_NEW:
                 return None, later
             return targets.load(connection, new) if new else [], later
 
     def everyone(self) -> tuple[list[Target], Census]:
-        """Return all targets, and their census."""
+        """Return all followed targets, and their census."""
         with self._database.reading() as connection:
-            return targets.load(connection), take_census(connection)
+            return targets.load(connection, followed=True), take_census(connection)
 
     def forget(self, broker: str, topics: Iterable[str]) -> int:
         """Forget how far topics were read; return how many partitions that were."""
@@ -186,7 +186,7 @@ def note(read: Read, *, read_at_last: Sequence[int] = ()) -> Callable[[Connectio
         _keep(connection, read)
         _drop(connection, read_at_last)
         for new in read.targets:
-            targets.add(connection, new)
+            targets.heed(connection, [targets.add(connection, new)[0]])
         _make_due(connection, read.due)
 
     return write
@@ -201,8 +201,9 @@ def _offsets(connection: Connection, broker: str) -> dict[tuple[str, int], int]:
 
 
 def take_census(connection: Connection) -> Census:
-    """Return how many targets there are, and the number of the newest."""
-    count, newest = connection.execute(select(func.count(), func.coalesce(func.max(target.c.id), 0)).select_from(target)).one()
+    """Return how many followed targets there are, and the number of the newest."""
+    here = select(func.count(), func.coalesce(func.max(target.c.id), 0)).where(target.c.followed)
+    count, newest = connection.execute(here).one()
     return Census(int(count), int(newest))
 
 

@@ -29,6 +29,7 @@ from sqlalchemy import (
     case,
     func,
     select,
+    true,
 )
 
 metadata = MetaData(
@@ -99,11 +100,11 @@ target = Table(
     Column("ra", Double),
     Column("dec", Double),
     Column("epoch", Double, nullable=False),
-    Column("pmra", Double, nullable=False),
-    Column("pmdec", Double, nullable=False),
+    *(Column(name, Double, nullable=False) for name in ("pmra", "pmdec")),
     Column("parallax", Double),
     _text("added"),
     Column("priority", Integer, nullable=False, server_default="0"),
+    Column("followed", Boolean, nullable=False, server_default=true()),
 )
 
 alias = Table(
@@ -152,8 +153,7 @@ visit = Table(
 schedule = Table(
     "schedule",
     metadata,
-    _to("target", key=True),
-    _to("source", key=True),
+    *(_to(name, key=True) for name in ("target", "source")),
     _to("visit"),
     Column("last_success", Text),
     Column("failures", Integer, nullable=False),

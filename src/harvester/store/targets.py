@@ -75,6 +75,23 @@ def follow(connection: Connection, new: Sequence[Target]) -> None:
     insert_plain(connection, alias, told, missing=True)
 
 
+def heed(connection: Connection, ids: Iterable[int], *, followed: bool = True) -> None:
+    """Follow targets from now on, or keep them without asking anybody about them."""
+    for part in parts_of(list(ids)):
+        here = target.c.id.in_(part), target.c.followed != followed
+        connection.execute(target.update().where(*here).values(followed=followed))
+
+
+def newest(connection: Connection) -> int:
+    """Return the id of the newest target, 0 where there is none."""
+    return int(connection.execute(select(func.coalesce(func.max(target.c.id), 0))).scalar_one())
+
+
+def unfollowed(connection: Connection) -> set[str]:
+    """Return the names of the targets that are kept without being followed."""
+    return set(connection.execute(select(target.c.name).where(~target.c.followed)).scalars())
+
+
 def ids_of(connection: Connection, folded: Sequence[str]) -> dict[str, int]:
     """Return the ids of targets by their own folded names."""
     found: dict[str, int] = {}
@@ -131,14 +148,17 @@ def named(connection: Connection, names: Iterable[str] | None) -> dict[int, str]
     return {target_id: connection.execute(select(target.c.name).where(target.c.id == target_id)).scalar_one() for target_id in chosen}
 
 
-def load(connection: Connection, only: Sequence[int] | None = None) -> list[Target]:
-    """Return targets, all or those of some ids, in alphabetical order."""
-    return list(by_id(connection, only).values())
+def load(connection: Connection, only: Sequence[int] | None = None, *, followed: bool = False) -> list[Target]:
+    """Return targets, all or those of some ids, in alphabetical order; with `followed` only such."""
+    return list(by_id(connection, only, followed=followed).values())
 
 
-def by_id(connection: Connection, only: Sequence[int] | None = None) -> dict[int, Target]:
-    """Return targets, all or those of some ids, by id, in alphabetical order."""
+def by_id(connection: Connection, only: Sequence[int] | None = None, *, followed: bool = False) -> dict[int, Target]:
+    """Return targets, all or those of some ids, by id, in alphabetical order; with `followed` only such."""
     targets, names = select(target).order_by(target.c.folded), select(alias).order_by(alias.c.survey, alias.c.id)
+    if followed:
+        targets = targets.where(target.c.followed)
+        names = names.join(target, target.c.id == alias.c.target_id).where(target.c.followed)
     if only is not None:
         targets, names = targets.where(target.c.id.in_(only)), names.where(alias.c.target_id.in_(only))
     known: dict[int, dict[str, list[str]]] = defaultdict(lambda: defaultdict(list))

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from sqlalchemy import select
 
-from harvester.store import jobs, runs, schedule, targets
+from harvester.store import jobs, runs, schedule, tables, targets
 from harvester.store.tables import target
 
 if TYPE_CHECKING:
@@ -63,6 +63,13 @@ class Timetable:
                 found.update(connection.execute(part).all())
         return found
 
+    def watermarks(self, source_name: str) -> dict[str, float]:
+        """Return the newest epoch (BJD_TDB, full Julian date) that a source delivered, by target name: where an update resumes."""
+        found = select(target.c.name, tables.schedule.c.watermark).select_from(tables.schedule.join(target).join(tables.source))
+        here = tables.source.c.name == source_name, tables.schedule.c.watermark.is_not(None)
+        with self._database.reading() as connection:
+            return dict(connection.execute(found.where(*here)).all())
+
     def priorities(self) -> dict[str, int]:
         """Return the priority of every target that has one, by name."""
         with self._database.reading() as connection:
@@ -73,6 +80,16 @@ class Timetable:
         with self._database.writing() as connection:
             for name in names:
                 connection.execute(target.update().where(target.c.id == targets.get(connection, name)), {"priority": priority})
+
+    def heed(self, names: Iterable[str], *, followed: bool) -> None:
+        """Follow targets, or keep them and ask nobody about them at updates. Raises StoreError for an unknown name, with nothing changed."""
+        with self._database.writing() as connection:
+            targets.heed(connection, [targets.get(connection, name) for name in names], followed=followed)
+
+    def unfollowed(self) -> set[str]:
+        """Return the names of the targets that are kept without being followed."""
+        with self._database.reading() as connection:
+            return targets.unfollowed(connection)
 
     def unanswered(self, run: str) -> tuple[int, list[dict[str, Any]]]:
         """Return the number of a run, named by it, last or last-1, and what it did not get (see `schedule.unanswered`). Raises UsageError."""

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
     from harvester.store.connection import Database
 
-REVISIONS = ("0001", "0002", "0003", "0004", "0005", "0006", "0007")
+REVISIONS = ("0001", "0002", "0003", "0004", "0005", "0006", "0007", "0008")
 """Every revision of the schema, oldest first: opening a store need not load Alembic."""
 VERSION_TABLE = "alembic_version"
 NAME = "name"

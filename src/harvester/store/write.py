@@ -12,7 +12,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from sqlalchemy import Connection, bindparam, delete, select
 
-from harvester.store import photometry, series, targets
+from harvester.store import exposures, photometry, series, targets
 from harvester.store.jobs import strike
 from harvester.store.merge import Merge, content_digest, merge, without_repeats
 from harvester.store.prepared import Prepared
@@ -142,16 +142,21 @@ def _merge(connection: Connection, delivery: _Delivery, place: Place) -> Merge:
 def compared(connection: Connection, rows: pa.Table, held: list[tuple[Any, ...]], place: Place) -> Merge:
     """Compare a delivery with stored rows; those that it revises leave `photometry`.
 
-    Mostly all but the latest are stored exactly so: only the others are worth a closer look.
+    Mostly all but the latest are stored exactly so: only the others are worth a closer look. Limits of exposures of which there is a detection
+    leave it as well, or do not come in.
     """
-    brought = len(BIRTH)
+    brought, gone = len(BIRTH), exposures.denied(held, rows, place.lines)
     told = photometry.said(series.encoded(connection, rows, place.lines, add=False))
     same = {row[:-brought] for row in held}.intersection(told)
     other = rows.filter(pa.array([row not in same for row in told]))
-    stored = arrow([row for row in held if row[:-brought] not in same], STORED)
-    merged = merge(series.decoded(connection, stored), other)
-    photometry.supersede(connection, stored.take(merged.replaced), run_id=place.run_id, moment=now(), lines=place.lines)
-    return replace(merged, known=merged.known + len(same))
+    fresh = exposures.not_detected_before(other, held, place.lines)
+    stays = [row for row in held if row[:-brought] not in same and row[:2] not in gone]
+    stored = arrow(stays, STORED)
+    merged = merge(series.decoded(connection, stored), fresh)
+    went = arrow([row for row in held if row[:2] in gone], STORED)
+    for old in (stored.take(merged.replaced), went):
+        photometry.supersede(connection, old, run_id=place.run_id, moment=now(), lines=place.lines)
+    return replace(merged, known=merged.known + len(same) + other.num_rows - fresh.num_rows)
 
 
 def _refused(delivered: Visit, delivery: _Delivery) -> list[dict[str, Any]]:

@@ -1,4 +1,4 @@
-"""Tables in files, read piece by piece: Parquet, CSV and FITS in bounded memory, VOTable whole."""
+"""Tables in files, read piece by piece in bounded memory: Parquet, CSV, FITS, VOTable."""
 
 from __future__ import annotations
 
@@ -13,7 +13,8 @@ import pyarrow.csv as pa_csv
 from pyarrow import parquet
 
 from harvester.errors import UsageError
-from harvester.xmatch.columns import NULL_WORDS, arrow, read_votable
+from harvester.xmatch.columns import NULL_WORDS, arrow
+from harvester.xmatch.votable import votable_pieces
 
 ROWS = 1 << 17
 """Rows in a piece."""
@@ -142,10 +143,8 @@ def _fits(path: Path, columns: Sequence[str] | None) -> Iterator[pa.Table]:
 
 
 def _votable(path: Path, columns: Sequence[str] | None) -> Iterator[pa.Table]:
-    table, status = read_votable(str(path))
-    if wrong := [words for value, words in status if value == "ERROR"]:
-        raise ValueError(f"it is an error that a service told: {wrong[0]}")
-    yield table if columns is None else table.select(list(columns))
+    for piece in votable_pieces(path):
+        yield piece if columns is None else piece.select(list(columns))
 
 
 READERS: dict[str, Callable[[Path, Sequence[str] | None], Iterator[pa.Table]]] = {

@@ -6,8 +6,13 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from harvester.errors import Refused, UsageError
+from harvester.errors import BadSettings, Refused, UsageError
 
+CONNECTION = {
+    "protocol": ("security.protocol", ("SASL_SSL", "SASL_PLAINTEXT")),
+    "mechanism": ("sasl.mechanisms", ("PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512")),
+}
+"""What settings may say of a connection: the client's own key, and what it may be."""
 SCRAM = {"sasl.mechanisms": "SCRAM-SHA-512"}
 
 
@@ -95,14 +100,36 @@ def servers_of(service: Stream, topics: Sequence[str], said: str | None) -> str:
 
 
 def security_of(service: Stream, secrets: Mapping[str, str], *, local: bool) -> dict[str, Any]:
-    """Return what the client shows: nothing to a server of this machine, or where no user is set and none is needed. Raises Refused."""
+    """Return what the client shows, and by which protocol: nothing where no user is set and none is needed, as of a server of this machine.
+
+    Beside user and password the settings may have `ca` (PEM: whom to believe in place of the system's authorities), and where a broker told
+    another, `protocol` and `mechanism`. Fink's public accounts have a user and no password: they show nothing. Raises Refused, BadSettings.
+    """
     user, password = secrets.get(service.user), secrets.get(service.password)
+    if password and not user:
+        raise Refused(f"{service.name}'s stream has a {service.password} and no {service.user}.", service.how, _variables(service))
     if user and password and service.security:
-        return {**service.security, "sasl.username": user, "sasl.password": password}
+        return {**service.security, **_told(service, secrets), "sasl.username": user, "sasl.password": password}
     if service.closed and not local:
-        variables = " and ".join(f"HARVESTER_{service.name}_{word}".upper() for word in (service.user, service.password))
-        raise Refused(f"{service.name}'s stream wants a user, and the settings have none.", service.how, f"Set {variables}.")
+        raise Refused(f"{service.name}'s stream wants a user, and the settings have none.", service.how, _variables(service))
     return {}
+
+
+def _told(service: Stream, secrets: Mapping[str, str]) -> dict[str, str]:
+    """Return what the settings say of the connection itself. Raises BadSettings."""
+    found = {}
+    for word, (key, known) in CONNECTION.items():
+        if said := secrets.get(word):
+            if said.upper() not in known:
+                raise BadSettings(f"{word} of {service.name} cannot be '{said}'.", hint=f"It is one of {', '.join(known)}.")
+            found[key] = said.upper()
+    return found | ({"ssl.ca.pem": secrets["ca"]} if secrets.get("ca") else {})
+
+
+def _variables(service: Stream) -> str:
+    variables = " and ".join(f"HARVESTER_{service.name}_{word}".upper() for word in (service.user, service.password))
+    files = ", ".join(f'{word}_file = "PATH"' for word in (service.user, service.password))
+    return f"Set {variables}, or {files} below [sources.{service.name}] in harvester.toml."
 
 
 def group_of(service: Stream, said: str | None, secrets: Mapping[str, str]) -> str:

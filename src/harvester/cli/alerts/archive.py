@@ -47,7 +47,7 @@ folder_option = click.option("--folder", metavar="PATH", help="Where nights lie 
 def command() -> None:
     """ZTF's nightly archives: list, get, ingest, show, count, find.
 
-    A NIGHT is a UT date (2025-01-03), the name of a file of the archive, or the path of a file on this machine. No night is ever un-tarred.
+    A NIGHT is a UT date (2025-01-03), the name of a file of the archive, or the path of a file or folder on this machine. No night is ever un-tarred.
     """
 
 
@@ -89,6 +89,11 @@ def get(app: App, /, nights: Sequence[str], folder: str | None, index: bool) -> 
 @click.option("--followed", is_flag=True, help="Only alerts of followed targets (the default).")
 @click.option("--cone", metavar="RA,DEC,RADIUS", help="Only alerts around a position (ICRS; arcseconds): each object becomes a target.")
 @click.option("--all", "everything", is_flag=True, help="Every alert: each object becomes a target.")
+@click.option(
+    "--follow/--no-follow",
+    default=None,
+    help="Whether harvest update asks about the new targets.  [default: those of --cone, not those of --all]",
+)
 @click.option("--due", is_flag=True, help="The nights that were missing or broke off before.")
 @click.option("--again", is_flag=True, help="Also nights that were read to their end.")
 @folder_option
@@ -96,6 +101,11 @@ def ingest(app: App, /, nights: Sequence[str], folder: str | None, **said: Any) 
     """Read nights into the store: detections, limits and forced photometry of the alerts' objects.
 
     A night that is not on this machine is read as it comes, without a file. One that is missing or breaks off stays due; an empty one is done.
+
+    NIGHT may also be a folder of packets, or a file of them, such as brokers pass on of LSST: whose packets they are is told by what they hold.
+
+    The targets that --all makes are kept, and harvest update does not ask about them: there are 100,000 in a night. To have some of them followed:
+    harvest targets follow.
     """
     from harvester.nights import ingest as read_in
     from harvester.store.nights import Nights

@@ -32,7 +32,11 @@ def chosen_options(function: Any) -> Any:
 
 @click.group("dead", params=COMMON())
 def command() -> None:
-    """Messages of streams that could not be read: list, show, retry, drop."""
+    """Messages of streams, and packets of nights, that could not be read: list, show, retry, drop.
+
+    A packet of LSST whose schema is younger than this version can be read once its schema is known: lay it, as Rubin's registry gives it
+    (https://rubin-alert-schemas.slac.stanford.edu/schema-registry), into schemas/NUMBER.avsc in your data folder, and retry.
+    """
 
 
 @define("list")

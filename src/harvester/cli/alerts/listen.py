@@ -54,6 +54,9 @@ def command(app: App, /, broker: str, topics: Sequence[str], *, only_progress: b
     Photometry of followed targets is stored, with every alert of theirs; of all else nothing. How far a topic is read is kept in the store with
     what was read, so that it goes on from there, whoever was killed when. Messages that cannot be read: harvest alerts dead list.
 
+    User and password come from the environment or from files, never from the command line: HARVESTER_HOP_USER, or user_file below [sources.hop] in
+    harvester.toml; so may, where a broker told others, ca_file (whom to believe), protocol and mechanism.
+
     \b
     harvest alerts listen --broker fink --topic fink_sn_candidates_ztf --timeout 30s
     harvest alerts listen --broker fink --topic fink_early_sn_candidates_ztf --add-targets --where "drb > 0.9 and mag < 19"
@@ -89,6 +92,7 @@ def _ear(app: App, broker: str, topics: Sequence[str], **asked: Any) -> Ear:
 
     wanted = _wanted(asked["where"], asked["cones"], add=asked["add_targets"])
     service, own = stream(broker), app.settings.service(broker)
+    secrets = {} if app.emulated else own.secrets  # a simulation is shown none
     servers = servers_of(service, topics, asked["servers"] or own.servers)
     local = all(part.strip().startswith(LOCAL) for part in servers.split(","))
     if app.emulated and not local:
@@ -97,9 +101,9 @@ def _ear(app: App, broker: str, topics: Sequence[str], **asked: Any) -> Ear:
         )
     config = {
         "bootstrap.servers": servers,
-        "group.id": group_of(service, asked["group"], own.secrets),
+        "group.id": group_of(service, asked["group"], secrets),
         "client.id": "harvester",
-        **security_of(service, own.secrets, local=local),
+        **security_of(service, secrets, local=local),
     }
     newest = asked["start"] == "latest"
     return Ear(broker, tuple(dict.fromkeys(topics)), config, wanted, asked["add_targets"], newest, asked["max_alerts"], asked["timeout"])

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -16,7 +17,7 @@ if TYPE_CHECKING:
     from harvester.nights import Tell, Wanted
     from harvester.session import Session
 
-SOURCE = "ztf_alerts"
+SOURCE, SUFFIX = "ztf_alerts", ".tar.gz"
 
 
 def packet_in(path: Path, candid: int) -> bytes | None:
@@ -72,7 +73,7 @@ def night_source(app: App, said: str, folder: Path, wanted: Wanted) -> Any:
 
     path = Path(said) if _is_path(said) else folder / file_named(said)
     if _is_path(said) or path.is_file():
-        return in_file(_existing(path))
+        return in_file(_packets(app, path))
     try:
         (night,) = chosen_nights(app, [said])
         return remote(night, archive_session(app))
@@ -81,26 +82,42 @@ def night_source(app: App, said: str, folder: Path, wanted: Wanted) -> Any:
         raise
 
 
+def _packets(app: App, path: Path) -> Path:
+    """Return a place with packets to be read. Raises UsageError; also where a simulation would be given what is none."""
+    if path.is_dir() or (path.is_file() and not path.name.endswith(SUFFIX)):
+        if app.emulated:
+            raise UsageError(f"'{path.name}' is not simulated.", "Simulated and measured data never mix.", "Leave --emulate out.")
+        return path
+    return _existing(path)
+
+
 def night_here(app: App, said: str, folder: str | None) -> Path:
     """Return the place of a night on this machine. Raises UsageError."""
     return _existing(Path(said) if _is_path(said) else folder_of(app, folder) / file_named(said))
 
 
 def _existing(path: Path) -> Path:
+    from harvester.alerts.archive.nights import FILE
+
+    if path.is_dir():
+        raise UsageError(
+            f"'{path}' is a folder, and no night.", hint=f"Packets of a folder are read by: harvest alerts archive ingest {path}"
+        )
     if not path.is_file():
-        raise UsageError(f"'{path.name}' is not on this machine.", hint=f"Fetch it: harvest alerts archive get {path.name}")
+        fetch = f"Fetch it: harvest alerts archive get {path.name}" if FILE.fullmatch(path.name) else ""
+        raise UsageError(f"'{path.name}' is not on this machine.", hint=fetch)
     return path
 
 
 def _is_path(said: str) -> bool:
-    return "/" in said or Path(said).is_file()
+    return "/" in said or Path(said).is_file() or Path(said).is_dir()
 
 
 def file_named(said: str) -> str:
     """Return the name of a night's file. Raises UsageError."""
     from harvester.alerts.archive.nights import file_of
 
-    return Path(said).name if _is_path(said) else file_of(said)
+    return Path(said).resolve().name if _is_path(said) else file_of(said)
 
 
 def folder_of(app: App, said: str | None) -> Path:
@@ -118,8 +135,12 @@ def wanted_alerts(said: dict[str, Any]) -> Wanted:
 
     if sum(map(bool, (said["followed"], said["cone"], said["everything"]))) > 1:
         raise UsageError("--followed, --cone and --all exclude one another.")
-    cone = read_cone(said["cone"])
-    return Wanted.in_cone(*cone) if cone else ALL if said["everything"] else FOLLOWED
+    cone, follow = read_cone(said["cone"]), said["follow"]
+    if follow is not None and not (cone or said["everything"]):
+        raise UsageError("--follow and --no-follow go with --all or --cone, which make targets.")
+    if cone:
+        return Wanted.in_cone(*cone, follow=follow is not False)
+    return replace(ALL, follow=bool(follow)) if said["everything"] else FOLLOWED
 
 
 def read_cone(said: str | None) -> tuple[float, float, float] | None:

@@ -10,6 +10,7 @@ import click
 from harvester.cli import render
 from harvester.cli.alerts.shown import Shown
 from harvester.cli.options import COMMON, App, define
+from harvester.cli.runs import moment
 from harvester.cli.stopping import finished, heard, max_time_option
 from harvester.errors import ExitStatus, UsageError
 
@@ -19,7 +20,7 @@ if TYPE_CHECKING:
     from harvester.store import Store
     from harvester.store.alerts import SavedQuery
 
-COLUMNS = ("name", "broker", "question", "targets", "alerts", "last_run", "newest", "failures", "trouble")
+COLUMNS = ("name", "broker", "question", "targets", "alerts", "last_run", "newest", "failures", "failing_since", "trouble")
 NUMBERS = ("alerts", "newest", "failures")
 
 
@@ -98,6 +99,18 @@ def results_of(app: App, store: Store, questions: Sequence[SavedQuery], stop: St
 def report(app: App, result: Asked) -> None:
     """Say what became of a question: trouble always, the rest unless it is to be quiet."""
     head = f"{result.query} ({result.broker})"
+    complain(result)
+    if app.quiet:
+        return
+    for note in result.notes:
+        render.say(f"{head}: {note}")
+    targets = f", {len(result.targets)} new target{'s' * (len(result.targets) != 1)}" if result.targets else ""
+    render.say(f"{head}: {result.alerts} new alert{'s' * (result.alerts != 1)}{targets}.")
+
+
+def complain(result: Asked) -> None:
+    """Say what a question lacks."""
+    head = f"{result.query} ({result.broker})"
     if result.outcome == "failed":
         first, *rest = result.message.splitlines()
         render.problem("error", [f"{head}: {first}", *rest[:2]])
@@ -105,12 +118,20 @@ def report(app: App, result: Asked) -> None:
         render.problem(
             "warning", [f"{head}: {result.outcome}: {result.message.splitlines()[0]}", "It is asked for the same again next time."]
         )
-    if app.quiet:
-        return
-    for note in result.notes:
-        render.say(f"{head}: {note}")
-    targets = f", {len(result.targets)} new target{'s' * (len(result.targets) != 1)}" if result.targets else ""
-    render.say(f"{head}: {result.alerts} new alert{'s' * (result.alerts != 1)}{targets}.")
+
+
+def still_failing(questions: Sequence[SavedQuery]) -> None:
+    """Say which questions got no whole answer last time, since when and why: a line each, with the class of the failure."""
+    for one in questions:
+        if one.failing_since:
+            how = f"{one.outcome}: {one.error}" if one.error else one.outcome
+            often = f", {one.failures} times" if one.failures > 1 else ""
+            what = f"saved question {one.name} ({one.broker}): {how} since {moment(one.failing_since)}{often}."
+            render.problem("warning", [what, _first(one.trouble)])
+
+
+def _first(text: str) -> str:
+    return text.partition("\n")[0]
 
 
 def status(results: Sequence[Asked]) -> int:
@@ -138,7 +159,7 @@ def _unheard(_alert: Any) -> None:
 def _row(one: SavedQuery) -> dict[str, Any]:
     from harvester.alerts.question import Question
 
-    told = {name: getattr(one, name) for name in ("name", "broker", "alerts", "last_run", "newest", "failures", "trouble")}
+    told = {name: getattr(one, name) for name in ("name", "broker", "alerts", "last_run", "newest", "failures", "failing_since", "trouble")}
     return told | {"question": Question.from_json(one.question).told(), "targets": one.add_targets, "trouble": one.trouble.split("\n")[0]}
 
 
