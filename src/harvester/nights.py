@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
@@ -16,10 +16,10 @@ from harvester.alerts.archive.nights import date_of
 from harvester.alerts.archive.places import LSST, ZTF, survey_of
 from harvester.alerts.archive.tar import Member, NightError, batches
 from harvester.elsewhere import Elsewhere
-from harvester.errors import Malformed, NotYetPublic, SourceError
+from harvester.errors import Malformed, SourceError
 from harvester.intake import intake
 from harvester.night_files import Folder, Source, Tell, fetch, in_file, remote, wrong_sum
-from harvester.packets import lsst_things, ztf_rows
+from harvester.packets import ZtfReader, lsst_things
 from harvester.packets.ztf import HEAD_BYTES, ztf_headlines
 from harvester.payload import Payload
 from harvester.sky import Sky, Things
@@ -33,7 +33,8 @@ if TYPE_CHECKING:
     from harvester.store.visit import Counts
 
 SOURCE, OF_LSST, SURVEY = "ztf_alerts", "lsst_alerts", "ZTF"
-BATCH = 256
+BATCH, AT_ONCE = 128, 384
+"""Packets that are held at a time, and packets of which what they say is stored in one transaction."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,13 +69,28 @@ def ingest(store: Store, night: Source, wanted: Wanted, *, command: str = "", te
             for batch in batches(night.packets(tell), BATCH):
                 intaker.take(batch)
         except (NightError, SourceError) as error:
+            intaker.store()
             run.status = "partial" if intaker.read.alerts else "failed"
             why = error.what if isinstance(error, SourceError) else str(error)
             nights.keep(replace(intaker.counted(read), state=DUE, trouble=why, run_id=run.id))
             raise _broken(night.name, error) from error
+        intaker.store()
         done = replace(intaker.counted(read), run_id=run.id)
         nights.keep(done)
     return done
+
+
+def photometry(packets: Iterable[Member]) -> Iterator[pa.Table]:
+    """Yield what packets hold (see `ztf_rows`), many at a time; those that cannot be decoded are left out."""
+    held = None
+    for batch in batches(packets, BATCH):
+        held = held or _Held.of(batch)
+        held.reader.take([member.body for member in batch])
+        if held.reader.packets >= AT_ONCE:
+            yield held.reader.rows()
+            held = None
+    if held:
+        yield held.reader.rows()
 
 
 def headlines(packets: Iterable[Member]) -> Iterator[pa.Table]:
@@ -108,6 +124,21 @@ def missing(store: Store, name: str, wanted: Wanted, why: str) -> None:
     Nights(store).keep(NightRead(name, wanted.scope, date_of(name), state=DUE, trouble=why))
 
 
+@dataclass
+class _Held:
+    """What is known of packets that were read and are to be stored, with those that are kept themselves: wanted ones, and refused ones."""
+
+    reader: ZtfReader
+    alerts: int = 0
+    chosen: list[Member] = field(default_factory=list)
+    refused: list[tuple[Member, str]] = field(default_factory=list)
+
+    @classmethod
+    def of(cls, first: list[Member]) -> _Held:
+        """Return what can take the packets of a batch, and of those after it if it is full."""
+        return cls(ZtfReader(AT_ONCE if len(first) == BATCH else len(first)))
+
+
 class _Intake:
     """One night on its way into the store."""
 
@@ -116,22 +147,34 @@ class _Intake:
         self._time = datetime.now(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
         self._archive = Elsewhere(b"", url=night.url, time=self._time, source=SOURCE, name=f"{night.name} {night.md5}")
         self.read = NightRead(night.name, wanted.scope, "")
+        self._held: _Held | None = None
 
     def take(self, batch: list[Member]) -> None:
-        """Store what a batch of packets says of wanted objects."""
+        """Read a batch of packets. What they say of wanted objects is stored now, or with what the next ones say (see `store`)."""
         surveys = [survey_of(member.body) for member in batch]
         for survey, take in ((ZTF, self._take_ztf), (LSST, self._take_lsst)):
             if survey in surveys:
                 take([member for member, its in zip(batch, surveys, strict=True) if its == survey])
 
     def _take_ztf(self, batch: list[Member]) -> None:
-        chosen, refused = (batch, []) if self._wanted.scope == ALL.scope else self._choose(batch)
-        found = ztf_rows([member.body for member in chosen])
-        refused += [(chosen[index], why) for index, why in found.refused]
-        rows = found.rows if self._wanted.scope != ALL.scope else _of_one(found.rows)
+        every = self._wanted.scope == ALL.scope
+        chosen, refused = (batch, []) if every else self._choose(batch)
+        held = self._held = self._held or _Held.of(batch if every else chosen)
+        held.refused += refused + [(chosen[index], why) for index, why in held.reader.take([member.body for member in chosen])]
+        held.alerts += len(batch)
+        held.chosen += [] if every else chosen
+        if held.chosen or held.alerts >= AT_ONCE or len(held.refused) >= BATCH:
+            self.store()
+
+    def store(self) -> None:
+        """Store what the packets say that were read since the last time."""
+        held, self._held = self._held, None
+        if held is None:
+            return
+        rows = held.reader.rows() if self._wanted.scope != ALL.scope else _of_one(held.reader.rows())
         add = [] if self._wanted.scope == FOLLOWED.scope else [name for name in pc.unique(rows["object_id"]).to_pylist() if name]
-        _, counts = self._store(SOURCE, rows, self._payloads(chosen), add=add, refused=refused)
-        self._count(batch, len(chosen), refused, counts)
+        _, counts = self._store(SOURCE, rows, self._payloads(held.chosen), add=add, refused=held.refused)
+        self._count(held.alerts, held.reader.packets, held.refused, counts)
 
     def _take_lsst(self, batch: list[Member]) -> None:
         """Take packets whose history is most of them: all are decoded. What moves in the solar system becomes no target."""
@@ -142,7 +185,7 @@ class _Intake:
         every = set() if self._wanted.scope == FOLLOWED.scope else set(pc.unique(rows["object_id"]).to_pylist()) - moving - {None}
         used, rows = (len(pc.unique(rows["payload"])), _of_one(rows)) if self._wanted.scope == ALL.scope else (0, rows)
         many, counts = self._store(OF_LSST, rows, self._payloads(batch, OF_LSST), add=sorted(every), refused=refused)
-        self._count(batch, used or len(pc.unique(many.rows["payload"])), refused, counts)
+        self._count(len(batch), used or len(pc.unique(many.rows["payload"])), refused, counts)
 
     def _store(
         self, source: str, rows: pa.Table, payloads: list[Payload], *, add: list[str], refused: list[tuple[Member, str]]
@@ -180,11 +223,11 @@ class _Intake:
             return [replace(self._archive, source=source)]
         return [Payload(one.body, url=f"{self._night.url}/{one.name}", time=self._time, source=source) for one in chosen]
 
-    def _count(self, batch: list[Member], used: int, refused: list[tuple[Member, str]], counts: list[Counts]) -> None:
+    def _count(self, alerts: int, used: int, refused: list[tuple[Member, str]], counts: list[Counts]) -> None:
         old, new = self.read, sum(one.new + one.revised for one in counts)
         self.read = replace(
             old,
-            alerts=old.alerts + len(batch),
+            alerts=old.alerts + alerts,
             used=old.used + used,
             refused=old.refused + len(refused),
             points=old.points + new,
@@ -213,7 +256,6 @@ __all__ = [
     "ALL",
     "FOLLOWED",
     "Folder",
-    "NotYetPublic",
     "Source",
     "Tell",
     "Wanted",
@@ -223,6 +265,7 @@ __all__ = [
     "ingest",
     "matching",
     "missing",
+    "photometry",
     "remote",
     "wrong_sum",
 ]

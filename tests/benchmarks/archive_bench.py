@@ -12,6 +12,7 @@ import argparse
 import io
 import resource
 import struct
+import subprocess
 import sys
 import tarfile
 import tempfile
@@ -25,13 +26,13 @@ sys.path.insert(0, str(Path(__file__).parents[1]))
 from conftest import FIXTURES
 
 from harvester.alerts.archive.index import build, look_up
-from harvester.alerts.archive.tar import batches, compressed, inflated, packets_of
-from harvester.nights import ALL, BATCH, headlines, in_file, ingest
-from harvester.packets import ztf_rows
+from harvester.alerts.archive.tar import compressed, inflated, packets_of
+from harvester.nights import ALL, headlines, in_file, ingest, photometry
 from harvester.packets.ztf import HEAD_BYTES
 from harvester.store import Store
 
 VERSIONS = {"3.3", "4.01", "4.02"}
+APART = 5 / 3600
 STEP = 448  # a candid that differs by this many is written in as many bytes
 
 
@@ -69,10 +70,11 @@ def make_night(path, alerts):
             letters = "".join(chr(97 + number // 26**place % 26) for place in range(7))
             body = body.replace(name.encode(), f"ZTF22{letters}".encode())
             for one in candids:
-                body = body.replace(varint(one), varint(one + STEP * turn))
+                body = body.replace(varint(one), varint(one + STEP * number))
+            step = 0.05 * turn + APART * (number % len(real))  # packets of one object become those of several
             for dec in decs:
-                body = body.replace(struct.pack("<d", dec), struct.pack("<d", dec + (-0.05 if dec > 40 else 0.05) * turn))
-            member = tarfile.TarInfo(f"{candid + STEP * turn}.avro")
+                body = body.replace(struct.pack("<d", dec), struct.pack("<d", dec + (-step if dec > 40 else step)))
+            member = tarfile.TarInfo(f"{candid + STEP * number}.avro")
             member.size = len(body)
             tar.addfile(member, io.BytesIO(body))
 
@@ -98,8 +100,8 @@ def places(path):
 
 
 def columns(path):
-    for batch in batches(packets_of(path), BATCH):
-        ztf_rows([member.body for member in batch])
+    for _ in photometry(packets_of(path)):
+        pass
 
 
 def untarred(path):
@@ -121,6 +123,18 @@ def cpu(work, path):
     start = time.process_time()
     work(path)
     return time.process_time() - start
+
+
+def peak():
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss >> 10
+
+
+def alone(work, path):
+    """Return the memory (MiB) of a process of its own that does one work once."""
+    here = Path(__file__).resolve().parent
+    found = f"import sys; sys.path[:0] = {[str(here), str(here.parent)]}; import archive_bench as b"
+    command = f"{found}; b.{work.__name__}(b.Path({str(path)!r})); print(b.peak())"
+    return int(subprocess.run([sys.executable, "-c", command], check=True, capture_output=True, text=True).stdout)
 
 
 def main():
@@ -147,7 +161,9 @@ def main():
             assert look_up(path, candid)
             walls.append(time.perf_counter() - start)
         print(f"look-up: median {sorted(walls)[len(walls) // 2] * 1e3:.0f} ms, slowest {max(walls) * 1e3:.0f} ms")
-        print(f"memory at its highest: {resource.getrusage(resource.RUSAGE_SELF).ru_maxrss >> 10} MiB")
+        for work in (columns, stored):
+            print(f"memory at its highest, a process that does nothing else, {work.__name__}: {alone(work, path)} MiB")
+        print(f"memory at its highest, this benchmark and all that it made: {peak()} MiB")
 
 
 if __name__ == "__main__":

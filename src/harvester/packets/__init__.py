@@ -6,6 +6,6 @@ once, in columns; a packet that cannot be read is refused with its reason, and n
 
 from harvester.packets.container import PacketError
 from harvester.packets.lsst import lsst_rows, lsst_things
-from harvester.packets.ztf import Packets, ztf_rows
+from harvester.packets.ztf import Packets, ZtfReader, ztf_rows
 
-__all__ = ["PacketError", "Packets", "lsst_rows", "lsst_things", "ztf_rows"]
+__all__ = ["PacketError", "Packets", "ZtfReader", "lsst_rows", "lsst_things", "ztf_rows"]

@@ -87,9 +87,9 @@ class _Columns:
         """Make rows as new: a packet that broke off leaves nothing behind."""
         self.numbers[first:last], self.ids[first:last], self.words[first:last] = np.nan, NO_ID, 0
 
-    def decoded(self, wanted: Wanted, refused: list[tuple[int, str]]) -> Decoded:
-        here = slice(0, self.row)
-        texts = self.words[here].reshape(self.row, -1).view(f"S{LONGEST_WORD}") if wanted.words and self.row else None
+    def decoded(self, wanted: Wanted, refused: list[tuple[int, str]], since: int) -> Decoded:
+        here = slice(since, self.row)
+        texts = self.words[here].reshape(self.row - since, -1).view(f"S{LONGEST_WORD}") if wanted.words and self.row > since else None
         return Decoded(
             {name: self.numbers[here, place] for place, name in enumerate(wanted.numbers)},
             {name: self.ids[here, place] for place, name in enumerate(wanted.ids)},
@@ -110,20 +110,41 @@ def decode(opened: Iterable[Opened], wanted: Wanted, *, many: int, fast: bool | 
 
     Raises UsageError where neither numba nor fastavro is there.
     """
-    machine = many >= WORTH_COMPILING and has_machine() if fast is None else fast
-    if not machine and not find_spec("fastavro"):
-        raise UsageError(NO_EXTRA, hint=PIP)
-    read = _Machine(wanted) if machine else _by_fastavro
-    columns, refused = _Columns.of(wanted, max(many, 1) * (ROWS_PER_PACKET if wanted.lists else 1)), list[tuple[int, str]]()
-    for one in opened:
-        first = columns.row
-        try:
-            read(one, columns, wanted)
-        except (PacketError, ValueError) as error:
-            refused.append((one[0], str(error) or type(error).__name__))
-            columns.forget(first, len(columns.kinds))
-            columns.row = first
-    return columns.decoded(wanted, refused)
+    decoding = Decoding(wanted, many=many, fast=fast)
+    return decoding.decoded(decoding.take(opened))
+
+
+class Decoding:
+    """Columns of packets (see `decode`) that come a part at a time: what was read of a packet stays, its bytes may go."""
+
+    def __init__(self, wanted: Wanted, *, many: int, fast: bool | None = None) -> None:
+        machine = many >= WORTH_COMPILING and has_machine() if fast is None else fast
+        if not machine and not find_spec("fastavro"):
+            raise UsageError(NO_EXTRA, hint=PIP)
+        self._wanted, self._read = wanted, _Machine(wanted) if machine else _by_fastavro
+        self._columns = _Columns.of(wanted, max(many, 1) * (ROWS_PER_PACKET if wanted.lists else 1))
+
+    @property
+    def rows(self) -> int:
+        """How many rows there are."""
+        return self._columns.row
+
+    def take(self, opened: Iterable[Opened]) -> list[tuple[int, str]]:
+        """Read packets; return index and reason of those that cannot be decoded."""
+        columns, refused = self._columns, list[tuple[int, str]]()
+        for one in opened:
+            first = columns.row
+            try:
+                self._read(one, columns, self._wanted)
+            except (PacketError, ValueError) as error:
+                refused.append((one[0], str(error) or type(error).__name__))
+                columns.forget(first, len(columns.kinds))
+                columns.row = first
+        return refused
+
+    def decoded(self, refused: list[tuple[int, str]], since: int = 0) -> Decoded:
+        """Return the rows from number `since` on."""
+        return self._columns.decoded(self._wanted, refused, since)
 
 
 @lru_cache(maxsize=1)

@@ -15,7 +15,7 @@ import pyarrow.compute as pc
 
 from harvester.alert_photometry import JD_OF_MJD, ztf_alerts, ztf_forced
 from harvester.packets.container import PacketError, read_blocks, read_head
-from harvester.packets.decode import NO_ID, Decoded, Opened, decode
+from harvester.packets.decode import NO_ID, Decoded, Decoding, Opened, decode
 from harvester.packets.program import Wanted
 
 if TYPE_CHECKING:
@@ -59,9 +59,30 @@ def ztf_rows(bodies: Sequence[bytes], *, fast: bool | None = None) -> Packets:
 
     A packet that cannot be decoded, or is none of ZTF's, is refused with its reason; `fast` as in `decode`.
     """
-    refused: list[tuple[int, str]] = []
-    decoded = decode(opened(bodies, refused), PHOTOMETRY, many=len(bodies), fast=fast)
-    return Packets(_photometry(decoded, foreign(decoded, refused)), sorted(refused))
+    reader = ZtfReader(len(bodies), fast=fast)
+    refused = reader.take(bodies)
+    return Packets(reader.rows(), refused)
+
+
+class ZtfReader:
+    """Reads many packets, about so many, a part at a time: what `ztf_rows` does, but for all of them only what they say is held."""
+
+    def __init__(self, many: int, *, fast: bool | None = None) -> None:
+        self._decoding, self._strange = Decoding(PHOTOMETRY, many=many, fast=fast), set[int]()
+        self.packets = 0
+        """How many were taken."""
+
+    def take(self, bodies: Sequence[bytes]) -> list[tuple[int, str]]:
+        """Read packets; return those that are refused, by their index among these, with the reason."""
+        first, row, refused = self.packets, self._decoding.rows, list[tuple[int, str]]()
+        undecoded = self._decoding.take(opened(bodies, refused, first))
+        self._strange |= foreign(self._decoding.decoded(undecoded, row), refused)
+        self.packets += len(bodies)
+        return sorted((index - first, why) for index, why in refused)
+
+    def rows(self) -> pa.Table:
+        """Return what the packets hold (see `Packets`)."""
+        return _photometry(self._decoding.decoded([]), self._strange)
 
 
 class Headline(NamedTuple):
@@ -97,9 +118,9 @@ def _heads(heads: Sequence[bytes], refused: list[tuple[int, str]]) -> Iterator[O
             refused.append((index, str(error)))
 
 
-def opened(bodies: Sequence[bytes], refused: list[tuple[int, str]]) -> Iterator[Opened]:
-    """Yield what is sound in the packets; for the rest, they are added to `refused`."""
-    for index, body in enumerate(bodies):
+def opened(bodies: Sequence[bytes], refused: list[tuple[int, str]], first: int = 0) -> Iterator[Opened]:
+    """Yield what is sound in the packets, which are numbered from `first` on; for the rest, they are added to `refused`."""
+    for index, body in enumerate(bodies, first):
         try:
             for block in read_blocks(body):
                 yield index, body, block

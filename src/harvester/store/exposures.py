@@ -17,6 +17,8 @@ from harvester.store.series import SERIES
 from harvester.store.tables import FROM_OBJECT, STORED
 
 if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
     from harvester.store.series import Lines
 
 SECONDS = 86_400.0
@@ -41,10 +43,14 @@ def detections_only(rows: pa.Table) -> pa.Table:
     return rows.filter(pa.array(~gone)) if gone.any() else rows
 
 
-def not_detected_before(rows: pa.Table, held: Rows, lines: Lines) -> pa.Table:
-    """Return rows (ROW) without the limits for whose exposure the store holds a detection."""
-    limits = _limits(rows)
-    return _without(rows, limits, set(_stored(held, lines, limits=False))) if limits.any() else rows
+def not_detected_before(rows: pa.Table, held: Rows, lines: Lines) -> NDArray[np.bool_]:
+    """Return which rows (ROW) stay when limits go for whose exposure the store holds a detection."""
+    stays = np.ones(rows.num_rows, bool)
+    places = np.flatnonzero(_limits(rows))
+    if len(places):
+        seen = set(_stored(held, lines, limits=False))
+        stays[places] = [exposure not in seen for exposure in _exposures(rows.take(pa.array(places)))]
+    return stays
 
 
 def denied(held: Rows, rows: pa.Table, lines: Lines) -> set[tuple[int, str]]:
@@ -74,16 +80,6 @@ def _limits(rows: pa.Table) -> Any:
 
 def _detections(rows: pa.Table) -> Any:
     return pc.invert(rows["upper_limit"])
-
-
-def _without(rows: pa.Table, limits: Any, seen: set[Exposure]) -> pa.Table:
-    places = np.flatnonzero(limits)
-    here = [exposure in seen for exposure in _exposures(rows.take(pa.array(places)))]
-    if not any(here):
-        return rows
-    keep = np.ones(rows.num_rows, bool)
-    keep[places[np.array(here, bool)]] = False
-    return rows.filter(pa.array(keep))
 
 
 def _exposures(rows: pa.Table) -> Iterator[Exposure]:

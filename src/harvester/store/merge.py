@@ -34,6 +34,8 @@ class Merge:
     replaced: Any = field(default_factory=lambda: pa.array([], pa.int64()))
     elsewhere: Any = field(default_factory=lambda: pa.array([], pa.int64()))
     """The targets' ids of the rows that are known elsewhere."""
+    is_new: Any = True
+    """Of each delivered row whether it is new; one word for all."""
 
 
 def content_digest(rows: pa.Table) -> str:
@@ -57,19 +59,18 @@ def without_repeats(rows: pa.Table) -> tuple[pa.Table, pa.Table, int]:
     memory (SECONDHAND_FLAGS) contradicts nothing, and counts only where nothing else tells of the measurement. Nor do limits count for an exposure
     of which there is a detection (see `harvester.store.exposures`).
     """
-    told = _secondhand(rows)
-    once, contradictory, repeats = _own_first(rows, told) if told.any() else _firsts(rows)
+    told, codes = _secondhand(rows), _codes(rows)
+    once, contradictory, repeats = _own_first(rows, told, codes) if told.any() else _firsts(rows, codes)
     left = detections_only(once)
     return left, contradictory, repeats + once.num_rows - left.num_rows
 
 
-def _firsts(rows: pa.Table) -> tuple[pa.Table, pa.Table, int]:
+def _firsts(rows: pa.Table, codes: NDArray[np.int64]) -> tuple[pa.Table, pa.Table, int]:
     """Return the same as `without_repeats` for rows of which none is told from memory."""
-    codes = _codes(rows)
+    if len(pa.array(codes).unique()) == len(codes):
+        return rows, rows.slice(0, 0), 0
     _, first, back = np.unique(codes, return_index=True, return_inverse=True)
     again = np.flatnonzero(first[back] != np.arange(len(codes)))
-    if not len(again):
-        return rows, rows.slice(0, 0), 0
     later, earlier = rows.take(again), rows.take(first[back][again])
     contradicts = _differs(earlier, later, GIVEN)
     return rows.take(np.sort(first)), later.filter(contradicts), pc.sum(pc.invert(contradicts)).as_py()
@@ -96,18 +97,16 @@ def merge(stored: pa.Table, delivered: pa.Table) -> Merge:
     revised = found.filter(changed)
     replaced = place.drop_null().filter(changed)
     known = found.num_rows - revised.num_rows - others
-    return Merge(delivered.filter(is_new), revised, known, others, replaced, found["target_id"].filter(elsewhere))
+    return Merge(delivered.filter(is_new), revised, known, others, replaced, found["target_id"].filter(elsewhere), is_new)
 
 
-def _own_first(rows: pa.Table, told: NDArray[np.bool_]) -> tuple[pa.Table, pa.Table, int]:
+def _own_first(rows: pa.Table, told: NDArray[np.bool_], codes: NDArray[np.int64]) -> tuple[pa.Table, pa.Table, int]:
     """Return the same as `without_repeats` for rows of which some are told from memory."""
-    own, contradictory, repeats = _firsts(rows.filter(pa.array(~told)))
-    memory = rows.filter(pa.array(told))
-    places = np.sort(np.unique(_codes(memory), return_index=True)[1])
-    once = memory.take(places)
-    many = _of_many(rows)
-    once = once.filter(pc.invert(pc.is_in(_key(once, many=many), value_set=_key(own, many=many))))
-    return pa.concat_tables([own, once]), contradictory, repeats + memory.num_rows - once.num_rows
+    own, contradictory, repeats = _firsts(rows.filter(pa.array(~told)), codes[~told])
+    memory, known = np.flatnonzero(told), pc.is_in(pa.array(codes[told]), value_set=pa.array(codes[~told]))
+    memory = memory[~np.asarray(known, bool)]
+    once = rows.take(memory[np.sort(np.unique(codes[memory], return_index=True)[1])])
+    return pa.concat_tables([own, once]), contradictory, repeats + int(told.sum()) - once.num_rows
 
 
 def _secondhand(rows: pa.Table) -> NDArray[np.bool_]:

@@ -21,8 +21,7 @@ IDENTITY = ("series_id", "observation")
 MOST_PARAMETERS = 999
 """As many as any SQLite allows in a statement."""
 VERSION = pa.schema([*STORED, ("replaced_by_run", pa.int64()), ("replaced_at", pa.string())])
-_MORE = series.update().where(series.c.id == bindparam("line")).values(points=series.c.points + bindparam("more"))
-_MORE_POINTS = Prepared(_MORE)
+_MORE_POINTS = Prepared(series.update().where(series.c.id == bindparam("line")).values(points=series.c.points + bindparam("more")))
 
 
 def stored(connection: Connection, lines: Lines, filter_ids: set[int]) -> list[tuple[Any, ...]]:
@@ -70,7 +69,7 @@ def _keep_count(connection: Connection, rows: pa.Table, sign: int, lines: Lines)
     numbers, counts = np.unique(rows["series_id"].to_numpy(), return_counts=True)
     more = dict(zip(numbers.tolist(), (sign * counts).tolist(), strict=True))
     if len(more) > FEW:
-        connection.execute(_MORE, [{"line": number, "more": count} for number, count in more.items()])
+        _MORE_POINTS.many(connection, [{"line": number, "more": count} for number, count in more.items()])
     for key, line in lines.items():
         if line.id in more:
             if len(more) <= FEW:

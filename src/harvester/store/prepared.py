@@ -7,12 +7,12 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from sqlalchemy import ClauseElement, Table, insert
+from sqlalchemy import ClauseElement, Column, Table, insert
 
-from harvester.store.rows import insert_missing
+from harvester.store.rows import insert_missing, parts_of
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
     from sqlalchemy import Connection
 
@@ -27,6 +27,19 @@ def execute(connection: Connection, text: str, values: Any = (), *, binary: bool
 def execute_many(connection: Connection, text: str, rows: Sequence[Any]) -> None:
     """Run a statement once for each row of parameters."""
     _cursor(connection, text, rows).executemany(text, rows)
+
+
+def among(
+    connection: Connection, column: Column[Any], values: Sequence[Any], names: Sequence[str], *, also: str = ""
+) -> list[tuple[Any, ...]]:
+    """Return the columns `names` of the rows whose `column` has one of the values, and of which the condition `also` holds."""
+    text = f"SELECT {', '.join(names)} FROM {column.table.name} WHERE {also and f'{also} AND '}{column.name}"  # noqa: S608 - names and numbers of ours
+    if connection.dialect.name == "postgresql":
+        return list(execute(connection, f"{text} = ANY(%s)", (list(values),)).fetchall()) if values else []
+    found: list[tuple[Any, ...]] = []
+    for part in parts_of(values):
+        found += execute(connection, f"{text} IN ({', '.join('?' * len(part))})", part).fetchall()
+    return found
 
 
 def announce(connection: Connection, cursor: Any, text: str, values: Any = ()) -> None:
@@ -56,6 +69,11 @@ class Prepared:
         """Run it; return the driver's cursor."""
         text, order = self._compiled.get(connection.dialect.name) or self._compile(connection)
         return execute(connection, text, values if order is None else [values[name] for name in order])
+
+    def many(self, connection: Connection, /, rows: Sequence[Mapping[str, Any]]) -> None:
+        """Run it once for each row of values."""
+        text, order = self._compiled.get(connection.dialect.name) or self._compile(connection)
+        execute_many(connection, text, rows if order is None else [[row[name] for name in order] for row in rows])
 
     def one(self, connection: Connection, /, **values: Any) -> tuple[Any, ...] | None:
         """Run a query; return its first row, None if there is none."""

@@ -38,7 +38,7 @@ NEVER = Scheduled(0, None, 0, None, None, None, None, None, None)
 _HERE = (schedule.c.target_id == bindparam("target")) & (schedule.c.source_id == bindparam("source"))
 _VISITED = Numbered(visit, *(column.name for column in visit.columns if column.name != "id"))
 _SCHEDULE = Prepared(schedule.insert(), "target_id", "source_id", *SCHEDULED)
-_RESCHEDULE = Prepared(schedule.update().where(_HERE), *SCHEDULED)
+RESCHEDULE = Prepared(schedule.update().where(_HERE), *SCHEDULED)
 _SOURCE = Prepared(select(source.c.id).where(source.c.name == bindparam("word")))
 _PASSBAND = Prepared(select(passband.c.id).where(passband.c.label == bindparam("word")))
 
@@ -82,7 +82,7 @@ def reschedule(connection: Connection, target_id: int, source_id: int, scheduled
     if first:
         _SCHEDULE(connection, target_id=target_id, source_id=source_id, **values)
     else:
-        _RESCHEDULE(connection, target=target_id, source=source_id, **values)
+        RESCHEDULE(connection, target=target_id, source=source_id, **values)
 
 
 def _id(connection: Connection, table: Table, known: Prepared, word: str, **row: str) -> int:

@@ -91,30 +91,39 @@ def insert_missing(connection: Connection, table: Table, *, instead: Mapping[str
     return insert(table).on_conflict_do_update(index_elements=list(unique.columns), set_=instead)
 
 
-def insert_numbered(connection: Connection, table: Table, rows: Sequence[Mapping[str, Any]]) -> list[int]:
-    """Insert rows into a table that numbers its rows; return their numbers, in order. The transaction is a writing one."""
+def insert_numbered(connection: Connection, table: Table, names: Sequence[str], rows: Sequence[tuple[Any, ...]]) -> list[int]:
+    """Insert rows of the columns `names` into a table that numbers its rows; return their numbers, in order. The transaction is a writing one."""
     if not rows:
         return []
     if connection.dialect.name == "sqlite":  # nobody else writes meanwhile
         first = int(connection.execute(select(func.coalesce(func.max(table.c.id), 0))).scalar_one()) + 1
-        insert_plain(connection, table, [{**row, "id": first + place} for place, row in enumerate(rows)])
-        return list(range(first, first + len(rows)))
+        numbers = list(range(first, first + len(rows)))
+        insert_tuples(connection, table, ("id", *names), [(number, *row) for number, row in zip(numbers, rows, strict=True)])
+        return numbers
     statement = table.insert().returning(table.c.id, sort_by_parameter_order=True)
-    return [int(number) for number in connection.execute(statement, [dict(row) for row in rows]).scalars()]
+    return [int(number) for number in connection.execute(statement, [dict(zip(names, row, strict=True)) for row in rows]).scalars()]
 
 
 def insert_plain(connection: Connection, table: Table, rows: Sequence[Mapping[str, Any]], *, missing: bool = False) -> None:
-    """Insert rows that have the same columns, with `missing` only those that are not there; SQLite takes them as they are, which is much faster."""
+    """Insert rows that have the same columns in the same order, with `missing` only those that are not there."""
+    if rows:
+        insert_tuples(connection, table, tuple(rows[0]), [tuple(row.values()) for row in rows], missing=missing)
+
+
+def insert_tuples(
+    connection: Connection, table: Table, names: Sequence[str], rows: Sequence[tuple[Any, ...]], *, missing: bool = False
+) -> None:
+    """Insert rows of the columns `names`, with `missing` only those that are not there; SQLite takes them as they are, which is much faster."""
     if not rows:
         return
     if connection.dialect.name != "sqlite":
-        connection.execute(insert_missing(connection, table) if missing else table.insert(), [dict(row) for row in rows])
+        told = [dict(zip(names, row, strict=True)) for row in rows]
+        connection.execute(insert_missing(connection, table) if missing else table.insert(), told)
         return
-    names = list(rows[0])
     marks = ", ".join("?" * len(names))
     text = f"INSERT {'OR IGNORE ' * missing}INTO {table.name} ({', '.join(names)}) VALUES ({marks})"  # noqa: S608 - names of ours
     driver: Any = connection.connection.driver_connection
-    driver.executemany(text, [[row[name] for name in names] for row in rows])
+    driver.executemany(text, rows)
 
 
 def parts_of(values: Sequence[Any], most: int = 500) -> Iterator[Sequence[Any]]:

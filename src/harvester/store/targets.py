@@ -11,7 +11,7 @@ from sqlalchemy import Connection, Select, bindparam, delete, func, select
 from harvester.errors import StoreError
 from harvester.store.alert_tables import alert
 from harvester.store.match_tables import crossmatch, crossmatch_row
-from harvester.store.prepared import Missing, Prepared
+from harvester.store.prepared import Missing, Prepared, among
 from harvester.store.rows import clean, insert_plain, now, parts_of
 from harvester.store.tables import NAME, alias, photometry, photometry_version, quarantine, request, schedule, series, target, visit
 from harvester.target import Target, fold
@@ -94,10 +94,7 @@ def unfollowed(connection: Connection) -> set[str]:
 
 def ids_of(connection: Connection, folded: Sequence[str]) -> dict[str, int]:
     """Return the ids of targets by their own folded names."""
-    found: dict[str, int] = {}
-    for part in parts_of(folded):
-        found |= dict(connection.execute(select(target.c.folded, target.c.id).where(target.c.folded.in_(part))).all())
-    return found
+    return dict(among(connection, target.c.folded, folded, ("folded", "id")))
 
 
 def _are_known(connection: Connection, target_id: int, asked: Target) -> bool:

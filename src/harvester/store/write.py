@@ -148,15 +148,17 @@ def compared(connection: Connection, rows: pa.Table, held: list[tuple[Any, ...]]
     brought, gone = len(BIRTH), exposures.denied(held, rows, place.lines)
     told = photometry.said(series.encoded(connection, rows, place.lines, add=False))
     same = {row[:-brought] for row in held}.intersection(told)
-    other = rows.filter(pa.array([row not in same for row in told]))
-    fresh = exposures.not_detected_before(other, held, place.lines)
+    others = np.array([row not in same for row in told], bool)
+    other = int(others.sum())
+    others[others] = exposures.not_detected_before(rows.filter(pa.array(others)), held, place.lines)
     stays = [row for row in held if row[:-brought] not in same and row[:2] not in gone]
-    stored = arrow(stays, STORED)
-    merged = merge(series.decoded(connection, stored), fresh)
-    went = arrow([row for row in held if row[:2] in gone], STORED)
+    stored, went = arrow(stays, STORED), arrow([row for row in held if row[:2] in gone], STORED)
+    merged = merge(series.decoded(connection, stored), rows.filter(pa.array(others)))
     for old in (stored.take(merged.replaced), went):
         photometry.supersede(connection, old, run_id=place.run_id, moment=now(), lines=place.lines)
-    return replace(merged, known=merged.known + len(same) + other.num_rows - fresh.num_rows)
+    is_new = np.zeros(rows.num_rows, bool)
+    is_new[others] = merged.is_new
+    return replace(merged, known=merged.known + len(same) + other - int(others.sum()), is_new=is_new)
 
 
 def _refused(delivered: Visit, delivery: _Delivery) -> list[dict[str, Any]]:
