@@ -164,9 +164,9 @@ def test_visits_taken_together_end_as_those_taken_one_by_one(store, numbers, cho
         answers = [[blank | {"observation_id": f"x{part}", "mag": 12.5 + part}] for part in range(2)]
         visits = [delivered(-part, stars[star], source, answers[part]) for star, source, part in chosen]
         with store.run(way, "0.1.0") as run:
-            for first in range(0, len(visits), step):
-                assert len(list(run.visits(visits[first : first + step]))) == len(visits[first : first + step])
-        told = [(row["outcome"], row["known"], row["new"], row["revised"]) for row in store.visits("last")[1]]
+            taken = [counts for first in range(0, len(visits), step) for counts in run.visits(visits[first : first + step])]
+        told = [(counts.outcome, counts.known, counts.new, counts.revised) for counts in taken]
+        assert len(told) == len(visits)
         ends.append((told, [held(store, star.name) for star in stars]))
     assert ends[0] == ends[1]
 

@@ -100,12 +100,11 @@ def _record() -> Update:
 _RECORD = Prepared(_record())
 
 
-def lasts(connection: Connection, asked: Iterable[Asked]) -> dict[int, Known]:
-    """Return what is known of each delivery that is the same as the last one, by its place among those asked about."""
+def lasts(connection: Connection, asked: Mapping[int, Asked]) -> dict[int, Known]:
+    """Return what is known of each delivery that is the same as the last one, by its number."""
     found: dict[int, Known] = {}
-    for number, payload_ids, target_id, source_id, *last, label, points in _LAST.all(
-        connection, look=_rows(one._asdict() for one in asked)
-    ):
+    told = json.dumps([{"number": number, **one._asdict()} for number, one in asked.items()])
+    for number, payload_ids, target_id, source_id, *last, label, points in _LAST.all(connection, look=told):
         known = found.setdefault(number, Known((target_id, source_id), Scheduled(*last), payload_ids or [], []))
         known.points.append((label, points))
     return found

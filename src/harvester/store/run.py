@@ -11,6 +11,7 @@ from harvester.errors import StoreError
 from harvester.store.bulk import write_many
 from harvester.store.living import alive
 from harvester.store.rows import clean, now
+from harvester.store.same import repeated
 from harvester.store.tables import run, visit
 from harvester.store.visit import NOT_FAILED, Counts, Visit
 from harvester.store.write import write
@@ -38,19 +39,20 @@ class Run:
 
     def visit(self, visit: Visit) -> Counts:
         """Store one visit, or nothing of it: rows, versions, payloads, Outcome, watermark, ids and quarantine. Raises StoreError."""
-        (counts,) = self.visits([visit])
-        return counts
+        with self._database.writing() as connection:
+            return write(connection, visit, self.id, self.version)
 
     def visits(self, delivered: Sequence[Visit]) -> Iterator[Counts]:
-        """Store visits one after another, each whole or not at all; yield what each changed once it is stored. Raises StoreError.
+        """Store visits, each whole or not at all; yield what each changed, in their order, once it is stored. Raises StoreError.
 
-        Those without news that follow one another share a transaction: to begin and to end one is most of what they cost.
+        Those without news share a transaction: to begin and to end one is most of what they cost. Every other has one of its own.
         """
-        while delivered:
+        same: dict[int, Counts] = {}
+        if len(delivered) > 1:
             with self._database.writing() as connection:
-                stored = write(connection, delivered, self.id, self.version)
-            yield from stored
-            delivered = delivered[len(stored) :]
+                same = repeated(connection, delivered, self.id, self.version)
+        for number, one in enumerate(delivered):
+            yield same[number] if number in same else self.visit(one)
 
     def batch(self, parts: Sequence[Many], before: Write = lambda _: None, after: Write = lambda _: None) -> list[Counts]:
         """Store visits to many targets, and what is written `before` and `after` them, or nothing. Raises StoreError, and what these raise."""

@@ -9,7 +9,6 @@ import hashlib
 import json
 from collections import Counter
 from dataclasses import dataclass
-from itertools import takewhile
 from typing import TYPE_CHECKING
 
 from sqlalchemy import bindparam, select
@@ -25,7 +24,7 @@ from harvester.store.visit import SUCCESSES, Counts, FilterCounts, Visit
 from harvester.target import fold
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Mapping, Sequence
 
     from sqlalchemy import Connection
 
@@ -64,53 +63,50 @@ def digest_of(delivered: Visit, version: str) -> str:
     return hashlib.sha256(json.dumps(what).encode()).hexdigest()
 
 
-def repeated(connection: Connection, delivered: Iterable[Visit], run_id: int, version: str) -> list[Counts]:
-    """Record visits as long as they bring what the last ones brought; return their counts: none, with nothing written, if the first brings more."""
+def repeated(connection: Connection, delivered: Sequence[Visit], run_id: int, version: str) -> dict[int, Counts]:
+    """Record those of some visits that bring what the last ones brought; return their counts by their places. Nothing is written of the others."""
     alike = _alike(delivered)
-    asked = [_asked(visit, version) for visit in alike]
+    asked = {number: _asked(delivered[number], version) for number in alike}
     far = connection.dialect.name != "sqlite"
     found = (lasts if far else _lasts)(connection, asked) if asked else {}
-    judged = (_same(visit, asked[number], found.get(number)) for number, visit in enumerate(alike))
-    same = [one for one in takewhile(bool, judged) if one]
+    same = {number: known for number, one in found.items() if (known := _same(delivered[number], asked[number], one))}
     if same:
-        (_record if far else _record_each)(connection, same, run_id)
-    return [one.counts for one in same]
+        (_record if far else _record_each)(connection, [same[number] for number in sorted(same)], run_id)
+    return {number: one.counts for number, one in same.items()}
 
 
-def _alike(delivered: Iterable[Visit]) -> list[Visit]:
-    """Return the visits, up to the first that cannot be like the last one, or is of a target and source that is among them."""
-    pairs: set[tuple[str, str]] = set()
-    alike = []
-    for visit in delivered:
-        pair = (fold(clean(visit.target.name)), visit.source)
-        if visit.replayed or visit.finished_jobs or visit.outcome not in SUCCESSES or pair in pairs:
-            break
-        pairs.add(pair)
-        alike.append(visit)
-    return alike
+def _alike(delivered: Sequence[Visit]) -> list[int]:
+    """Return the places of the visits that may be like the last ones: of a target and source, the first."""
+    pairs: dict[tuple[str, str], int] = {}
+    for number, visit in enumerate(delivered):
+        pairs.setdefault((fold(clean(visit.target.name)), visit.source), number)
+    return [number for number in pairs.values() if _may_be_same(delivered[number])]
+
+
+def _may_be_same(visit: Visit) -> bool:
+    return not (visit.replayed or visit.finished_jobs) and visit.outcome in SUCCESSES
 
 
 def _asked(visit: Visit, version: str) -> Asked:
     return Asked(fold(clean(visit.target.name)), visit.source, digest_of(visit, version), [answer.sha256 for answer in visit.payloads])
 
 
-def _lasts(connection: Connection, asked: Iterable[Asked]) -> dict[int, Known]:
-    """Do as `at_once.lasts`, one by one, up to the first delivery that is another than the last."""
+def _lasts(connection: Connection, asked: Mapping[int, Asked]) -> dict[int, Known]:
+    """Do as `at_once.lasts`, one by one."""
     found: dict[int, Known] = {}
-    for number, one in enumerate(asked):
+    for number, one in asked.items():
         rows = _LAST.all(connection, name=one.name, source=one.source, digest=one.digest)
-        if not rows:
-            break
-        target_id, source_id, *last = rows[0][:-2]
-        payload_ids = [held(connection, key) for key in one.hashes]
-        here = [key for key in payload_ids if key is not None]
-        found[number] = Known((target_id, source_id), Scheduled(*last), here, [row[-2:] for row in rows])
+        if rows:
+            target_id, source_id, *last = rows[0][:-2]
+            payload_ids = [held(connection, key) for key in one.hashes]
+            here = [key for key in payload_ids if key is not None]
+            found[number] = Known((target_id, source_id), Scheduled(*last), here, [row[-2:] for row in rows])
     return found
 
 
-def _same(delivered: Visit, asked: Asked, known: Known | None) -> _Same | None:
+def _same(delivered: Visit, asked: Asked, known: Known) -> _Same | None:
     """Return what there is to record of a visit; None if it brings more, or nothing where there was something."""
-    if known is None or len(known.payload_ids) < len(asked.hashes) or (delivered.outcome == "empty" and known.before.watermark is not None):
+    if len(known.payload_ids) < len(asked.hashes) or (delivered.outcome == "empty" and known.before.watermark is not None):
         return None
     counts = _counts(delivered, known.points)
     return _Same(

@@ -25,7 +25,7 @@ from harvester.store.tables import BIRTH, GIVEN, ROW, STORED, quarantine, schedu
 from harvester.store.visit import SUCCESSES, Counts, FilterCounts, Visit
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Mapping
 
 CONTRADICTION = "another row of the same answer has this observation_id and other values"
 LOST = "had points of this target before, and sent none now"
@@ -72,14 +72,13 @@ class _Delivery:
         return int(self.rows.num_rows)
 
 
-def write(connection: Connection, delivered: Sequence[Visit], run_id: int, version: str) -> list[Counts]:
-    """Store the first of the visits, and as many after it as bring what the last ones brought (see `harvester.store.same`); return their counts.
+def write(connection: Connection, delivered: Visit, run_id: int, version: str) -> Counts:
+    """Store a visit and return what it changed. The target is followed from now on, at the visit's position.
 
-    The targets are followed from now on, at the visits' positions. A visit without news leaves the photometry alone; all its rows count as known.
+    A delivery that is the same as the last one (see `harvester.store.same`) leaves the photometry alone; all its rows count as known.
     """
-    return repeated(connection, delivered, run_id, version) or [
-        _written(connection, delivered[0], run_id, digest_of(delivered[0], version))
-    ]
+    same = repeated(connection, [delivered], run_id, version)
+    return same[0] if same else _written(connection, delivered, run_id, digest_of(delivered, version))
 
 
 def _written(connection: Connection, delivered: Visit, run_id: int, digest: str) -> Counts:
