@@ -16,6 +16,7 @@ from harvester.emulator import tns as service
 from harvester.errors import Malformed, Refused
 from harvester.payload import Payload
 from harvester.session import Client, Credentials, Service
+from harvester.session.pace import Clock
 from harvester.session.verdict import quota_wait
 from harvester.source import Pace, Query, load
 from harvester.target import Target
@@ -223,8 +224,7 @@ def test_a_used_quota_holds_the_next_request_and_429_is_tried_again_after_the_re
     used = {"x-rate-limit-remaining": "0", "x-rate-limit-reset": "30"}
     waited = []
 
-    class Clock:
-        stopped = False
+    class Hasty(Clock):
         at = 0.0
 
         def now(self):
@@ -237,10 +237,7 @@ def test_a_used_quota_holds_the_next_request_and_429_is_tried_again_after_the_re
         def chance(self):
             return 0.5
 
-        def stop(self):
-            self.stopped = True
-
-    with Loopback() as server, Client(clock=Clock()) as client:
+    with Loopback() as server, Client(clock=Hasty()) as client:
         server.script("/p", Reply(b"{}", headers=used), Reply(b'{"id_code":429}', 429, used), Reply(b"{}"))
         http = client.session(Service("tns", server.url, Pace(1000, 1)))
         http.post("p", data={"a": "1"})

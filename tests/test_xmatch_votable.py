@@ -105,6 +105,9 @@ def test_a_dry_run_of_a_match_shows_the_request_and_sends_none(harvest, emulator
     assert harvest("xmatch --catalog mine.csv --table mine.csv -n") == 0
     assert harvest.out == ""
     assert "no request" in harvest.err
+    assert harvest("xmatch --catalog gaia --target nobody -n") == 1
+    assert "there is no store" in harvest.err
+    assert harvest('targets add --target "10 20"') == 0
     assert harvest("xmatch --catalog gaia --target nobody -n") == 2
     assert harvest("xmatch --catalog gaia --table mine.csv --radius 200 -n") == 2
     assert not emulator.requests
