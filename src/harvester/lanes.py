@@ -25,6 +25,8 @@ Done = TypeVar("Done")
 
 WAITING_TO_BE_WRITTEN = 16
 """Tasks whose answers may wait for the one that writes, who takes no more than so many at once."""
+MOMENT_S = 0.05
+"""For so long what is done waits for more: what brings no news is written together for half of what it costs alone."""
 LOOK_S = 0.1
 """How often a waiting lane looks whether it may go on."""
 LAST_WORDS_S = 1.0
@@ -114,11 +116,12 @@ class Crew(Generic[Done]):
                 self._dismiss(threads)
 
     def _taken(self) -> list[Done | _Ended]:
-        """Wait for something to be done; return it and all that is waiting with it."""
+        """Wait for something to be done; return it, and what is done a moment later."""
         taken = [self._done.get()]
+        until = monotonic() + MOMENT_S
         with suppress(Empty):
             while len(taken) < WAITING_TO_BE_WRITTEN:
-                taken.append(self._done.get_nowait())
+                taken.append(self._done.get(timeout=max(until - monotonic(), 0.0)))
         return taken
 
     @property

@@ -19,16 +19,19 @@ from harvester.target import read_targets
 
 
 def main(store, file, *sources):
-    spent, visit = [0.0], Run.visit
+    spent, visits = [0.0], Run.visits
 
     def timed(self, delivered):
-        start = thread_time()
-        try:
-            return visit(self, delivered)
-        finally:
+        stored = visits(self, delivered)
+        while True:
+            start = thread_time()
+            counts = next(stored, None)
             spent[0] += thread_time() - start
+            if counts is None:
+                return
+            yield counts
 
-    Run.visit = timed
+    Run.visits = timed
     settings = read_settings(store=store)
     targets = list(read_targets(Path(file).read_text("utf-8"), file))
     with Store.open(store, simulated=None, create=False) as opened, Client(contact="", version=__version__) as client:
