@@ -12,14 +12,17 @@ from pathlib import Path
 from harvester.alerts.archive.tar import BLOCK, GZIP, MAGIC, PACKET, Member, NightError, compressed, inflated, members
 
 CONTAINER, WIRE = b"Obj\x01", b"\x00"
-OF_LSST = b"diaSource"
-HEAD_BYTES = 64 << 10
+OF_LSST, OF_ZTF = b"diaSource", b'"objectId"'
+HEAD_BYTES, FIRST_BYTES = 64 << 10, 1 << 10
+"""Where the first is found, if it is there at all, and where the second, in packets that are as they mostly are."""
 ZTF, LSST = "ZTF", "LSST"
 
 
 def survey_of(body: bytes) -> str:
     """Return whose packet it is, LSST's or ZTF's; what is neither is ZTF's, whose reader says what is wrong with it."""
-    return LSST if body.startswith(WIRE) or OF_LSST in body[:HEAD_BYTES] else ZTF
+    if OF_ZTF in body[:FIRST_BYTES]:
+        return ZTF
+    return LSST if body.startswith(WIRE) or body.find(OF_LSST, 0, HEAD_BYTES) >= 0 else ZTF
 
 
 def packets_in(pieces: Iterable[bytes], name: str) -> Iterator[Member]:
