@@ -210,8 +210,17 @@ def test_after_bad_nights_and_two_kills_the_store_is_that_of_good_ones(sky, fold
 
 def test_answers_that_lost_their_rows_in_silence_change_nothing_that_is_stored(sky, folder):
     app, server = sky
-    nights = Nights(app, server, folder, folder / "bad.db")
+    nights = Nights(app, server, folder, folder / "silent.db", timeout=PATIENCE)
+    app._memory[QUEUE.NAME].clear()
+    app.faults = Faults({})
+    nights.fetch(targets="some")
+    for _ in range(ROUNDS):
+        if not nights.pending:
+            break
+        time.sleep(1)  # as the source asked
+        nights.fetch("soak_queue", targets="some")
     before = nights.rows()
+    assert before.num_rows > 0
     app.faults = struck(SILENT, 4)
     status, outcomes = nights.fetch(targets="some")
     assert status == 3
